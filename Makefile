@@ -1,0 +1,128 @@
+# One Makefile for the whole tree.  Every variant builds in its own folder:
+#   make                  release, in build/release
+#   make VARIANT=asan     AddressSanitizer + UBSan, in build/asan    (also tsan, cover)
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0)
+VARIANT ?= release
+B       := build/$(VARIANT)
+PREFIX  ?= /usr/local
+
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+             -fcf-protection -ftrivial-auto-var-init=zero
+CFLAGS_release := -O2 $(HARDENING)
+CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -fsanitize=thread
+CFLAGS_cover   := -O0 --coverage
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wwrite-strings -Wformat=2 -Werror=format-security -Wvla -Wcast-qual \
+            -Wimplicit-fallthrough $(if $(CI),-Werror)
+
+ALL_CFLAGS   = -std=c17 -g -fPIC $(WARNINGS) $(CFLAGS_$(VARIANT)) $(CFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' -include internal/base/banned.h \
+               $(CPPFLAGS)
+ALL_LDFLAGS  = $(if $(filter release,$(VARIANT)),-pie) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+# pkg/ sees only itself; internal/ and cmd/ see internal/ in quotes and pkg/ in angles.
+PG_INCLUDE  := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+PATHS_pkg   := -Ipkg
+PATHS_inner := -Ipkg -iquote internal $(PG_INCLUDE)
+
+# ---- what is built -----------------------------------------------------------
+LIBS        := -lrdkafka -lpq -lmicrohttpd -ljansson -lcurl -lcrypto -lz -lpthread -lm
+PROGRAMS    := $(patsubst cmd/%/main.c,%,$(wildcard cmd/*/main.c))
+# cmd/tally/ builds "tally", the others "tally-NAME".
+BINARIES    := $(patsubst tally-tally,tally,$(PROGRAMS:%=tally-%))
+PKG_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard pkg/*/*.c))
+INNER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard internal/*/*.c))
+SOURCES     := $(wildcard pkg/*/*.[ch] internal/*/*.[ch] cmd/*/*.[ch])
+HEADERS     := $(filter %.h,$(SOURCES))
+TEST_SUPPORT := $(patsubst %.c,$(B)/%.o,$(wildcard test/support/*.c))
+UNIT        := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
+INTEGRATION := $(patsubst test/integration/%.c,$(B)/test/integration/%,$(wildcard test/integration/*.c))
+RACE        := $(patsubst test/race/%.c,$(B)/test/race/%,$(wildcard test/race/*.c))
+FORMATTED   := $(SOURCES) $(wildcard test/*/*.[ch])
+
+.PHONY: all
+all: $(BINARIES:%=$(B)/bin/%) $(B)/lib/libtally.a $(B)/lib/libtally.so ## Build the programs and the library
+
+$(B)/lib/libtally.a: $(PKG_OBJS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/lib/libtally.so: $(PKG_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libtally.so.1 -Wl,-z,relro,-z,now -o $@ $^ -ljansson -lcrypto
+
+$(B)/lib/libinternal.a: $(INNER_OBJS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+.SECONDEXPANSION:
+percent := %
+$(B)/bin/tally-%: $$(patsubst $$(percent).c,$(B)/$$(percent).o,$$(wildcard cmd/$$*/*.c)) \
+                  $(B)/lib/libinternal.a $(B)/lib/libtally.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+$(B)/bin/tally: $(patsubst %.c,$(B)/%.o,$(wildcard cmd/tally/*.c)) $(B)/lib/libinternal.a $(B)/lib/libtally.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+$(B)/pkg/%.o: PATHS = $(PATHS_pkg)
+$(B)/%.o: PATHS = $(PATHS_inner)
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(PATHS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Changes only when the flags do, and then everything is built again.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)' > $@
+FORCE:
+
+# ---- tests -------------------------------------------------------------------
+$(B)/test/%: $(B)/test/%.o $(TEST_SUPPORT) $(B)/lib/libinternal.a $(B)/lib/libtally.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(if $(findstring /race/,$@),,-lcriterion) $(LIBS)
+$(B)/test/%.o: PATHS = $(PATHS_inner) -iquote test
+
+.PHONY: unit integration race asan tsan
+unit: $(UNIT) ## Run the unit tests (no network)
+	test/run-criterion $(B) $^
+integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, real Kafka, mock Kafka)
+	test/run-criterion $(B) $(INTEGRATION)
+race: $(RACE)
+	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=test/race/suppressions $$t; done
+asan: ## Unit tests under AddressSanitizer and UBSan; a leak fails
+	$(MAKE) VARIANT=asan unit
+tsan: ## Race tests under ThreadSanitizer
+	$(MAKE) VARIANT=tsan race
+
+# ---- style as tests ----------------------------------------------------------
+.PHONY: check check-layers check-headers check-shape format format-check
+check: check-layers check-headers check-shape format-check ## Layers, headers, shape, formatting
+check-layers: ## Every include points down internal/LAYERS
+	awk -f test/style/layers.awk internal/LAYERS $(SOURCES)
+check-headers: $(HEADERS:%=$(B)/%.alone) ## Every header compiles by itself
+check-shape: ## Function, file and line lengths, documented prototypes
+	python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 pkg internal cmd
+format: ## Format every C file
+	clang-format-19 -i $(FORMATTED)
+format-check: ## Fail when a C file is not formatted
+	clang-format-19 --dry-run --Werror $(FORMATTED)
+$(B)/%.h.alone: %.h
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CPPFLAGS) $(PATHS_inner) -std=c17 $(WARNINGS) -Wno-pedantic -fsyntax-only -x c $< && touch $@
+
+# ---- the rest ----------------------------------------------------------------
+.PHONY: clean help
+clean: ## Remove build/
+	rm -rf build
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,15 @@
+/* banned.h - calls that are never right in this tree; included before every source file.
+ * Each has a bounded or checked counterpart: snprintf, strtol with checks, gmtime_r, nanosleep. */
+#ifndef BASE_BANNED_H
+#define BASE_BANNED_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok strncpy strncat gets
+#pragma GCC poison atoi atol atoll atof localtime gmtime asctime ctime
+#pragma GCC poison alloca rand srand tmpnam mktemp
+
+#endif
