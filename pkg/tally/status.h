@@ -38,7 +38,7 @@ extern "C" {
 	X(POISONED, "poisoned", false, "The request stopped every worker that took it")            \
 	X(RESULT_TOO_LARGE, "result_too_large", false, "The result is past its size limit")        \
 	X(SOURCE_UNAVAILABLE, "source_unavailable", true, "A database cannot be reached")          \
-	X(DATASET_MISMATCH, "dataset_mismatch", true, "The worker has another dataset definition") \
+	X(DATASET_MISMATCH, "dataset_mismatch", true, "The worker has another definition")         \
 	X(KAFKA_UNAVAILABLE, "kafka_unavailable", true, "Kafka cannot be reached")                 \
 	X(SATURATED, "saturated", true, "The service is at its limit")                             \
 	X(OUTCOME_UNKNOWN, "outcome_unknown", true, "The broker's answer never came")              \
@@ -58,7 +58,7 @@ typedef enum tally_status {
 #define TALLY_STATUS_ENUM(name, code, retryable, title) TALLY_##name,
 	TALLY_STATUS_MAP(TALLY_STATUS_ENUM)
 #undef TALLY_STATUS_ENUM
-	TALLY_STATUSES /* how many there are */
+	    TALLY_STATUSES /* how many there are */
 } tally_status;
 
 #define TALLY_MUST_CHECK __attribute__((warn_unused_result))
@@ -80,8 +80,8 @@ bool tally_status_parse(const char *code, size_t len, tally_status *out_status);
 struct tally_error {
 	tally_status status;
 	char detail[512];
-	char source[32];   /* "http", "kafka", "db1" ...; empty when unknown */
-	char sqlstate[6];  /* of a database's error; empty when there is none */
+	char source[32];  /* "http", "kafka", "db1" ...; empty when unknown */
+	char sqlstate[6]; /* of a database's error; empty when there is none */
 };
 
 /* Fills err (which may be NULL) from a printf format, clears source and sqlstate, and returns
