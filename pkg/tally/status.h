@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* X(NAME, code, retryable, title).  Codes are public: never rename one, add at the end of a group. */
+/* X(NAME, code, retryable, title).  Codes are public: never rename one. */
 #define TALLY_STATUS_MAP(X)                                                                        \
 	X(OK, "ok", false, "Done")                                                                 \
 	/* what the caller sent */                                                                 \
@@ -72,7 +72,7 @@ const char *tally_status_title(tally_status status);
 /* Whether the same request may succeed later without being changed. */
 bool tally_status_is_retryable(tally_status status);
 
-/* Finds the status of a public code of len bytes; false when there is none, *out_status untouched. */
+/* Finds the status of a public code of len bytes; false, and *out_status untouched, without one. */
 bool tally_status_parse(const char *code, size_t len, tally_status *out_status);
 
 /* What went wrong, in words for the person who reads it.  The caller owns it; zero it before use.
