@@ -64,14 +64,15 @@ struct engine_limits {
 };
 
 /* Runs a ready plan for n distinct requests (parameters are borrowed until on_end).  After TALLY_OK
- * on_answer comes n times and on_end once.  TALLY_NO_MEMORY: nothing was started. */
+ * on_answer comes n times and on_end once; *out_run is NULL when on_end came before the return.
+ * The requests are of one batch (plan_same_batch).  TALLY_NO_MEMORY: nothing was started. */
 TALLY_MUST_CHECK tally_status engine_start(struct plan *plan, const struct params *const *requests,
 					   size_t n, const struct engine_limits *limits,
 					   const struct engine_events *events,
 					   struct engine_run **out_run);
 
 /* Stops a run: its queries are cancelled, requests without an answer get TALLY_CANCELLED, on_end
- * comes before this returns. */
+ * comes before this returns.  May be called from the run's own callbacks, but not from on_end. */
 void engine_cancel(struct engine_run *run);
 
 /* When the sources were read so far: as_of[0 .. result-1], at most max.  From on_answer on. */

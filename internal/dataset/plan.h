@@ -8,6 +8,7 @@
 #define DATASET_PLAN_H
 
 #include "dataset/definition.h"
+#include "dataset/params.h"
 #include "source/source.h"
 
 struct plan;
@@ -42,5 +43,17 @@ bool plan_is_ready(const struct plan *plan);
 
 /* The definition it was made from; borrowed. */
 const struct definition *plan_definition(const struct plan *plan);
+
+/* Whether two requests may share a batch: their values of all parameters that are bound as scalars
+ * are equal. */
+bool plan_same_batch(const struct plan *plan, const struct params *a, const struct params *b);
+
+/* One warning, "file:line: what"; text is borrowed until it returns. */
+typedef void plan_warning_fn(void *ctx, const char *text);
+
+/* Says what is allowed but often not meant, for "tally check": a parameter bound as a scalar, and a
+ * sum or count whose rows a step beside its own may double (any such step: whether it returns
+ * several rows for a key is not known here).  The plan is ready. */
+void plan_warnings(const struct plan *plan, plan_warning_fn *warn, void *ctx);
 
 #endif
