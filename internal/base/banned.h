@@ -10,6 +10,6 @@
 
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok strncpy strncat gets
 #pragma GCC poison atoi atol atoll atof localtime gmtime asctime ctime
-#pragma GCC poison rand srand tmpnam mktemp
+#pragma GCC poison srand tmpnam mktemp
 
 #endif
