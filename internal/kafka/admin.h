@@ -1,0 +1,37 @@
+/* admin.h - topics, made explicitly and never by accident. */
+#ifndef KAFKA_ADMIN_H
+#define KAFKA_ADMIN_H
+
+#include <tally/topics.h>
+
+#include "kafka/config.h"
+
+enum kafka_topic_state {
+	KAFKA_TOPIC_CREATED,
+	KAFKA_TOPIC_EXISTS,
+	KAFKA_TOPIC_MISSING,
+};
+
+/* What is with one topic. */
+struct kafka_topic_report {
+	const struct tally_topic *topic;
+	enum kafka_topic_state state;
+	int partitions; /* as the broker has them; 0: missing */
+};
+
+/* Creates the topics that are missing, each with partitions, retention, segment.ms, LogAppendTime and
+ * the replication factor of the broker's default.  reports has room for n.  What exists stays as it
+ * is.  TALLY_KAFKA_UNAVAILABLE ("no broker answers at ..."), TALLY_INTERNAL_ERROR with the broker's
+ * reason. */
+TALLY_MUST_CHECK tally_status kafka_topics_create(const struct kafka_config *config,
+						  const struct tally_topic *topics, size_t n,
+						  struct kafka_topic_report *reports,
+						  int timeout_ms, struct tally_error *err);
+
+/* Looks at the topics without changing anything.  Statuses as kafka_topics_create. */
+TALLY_MUST_CHECK tally_status kafka_topics_look(const struct kafka_config *config,
+						const struct tally_topic *topics, size_t n,
+						struct kafka_topic_report *reports, int timeout_ms,
+						struct tally_error *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* producer.h - messages out, with a report for each.
+ *
+ * Reports come on the producer's own thread.  The queue is bounded: full is a status.  Sending is
+ * thread-safe. */
+#ifndef KAFKA_PRODUCER_H
+#define KAFKA_PRODUCER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tally/message.h>
+
+#include "kafka/config.h"
+
+struct kafka_producer;
+
+enum kafka_durability {
+	KAFKA_LEADER, /* acks=1: a lost message is a wait that runs out */
+	KAFKA_ALL,    /* acks=all, idempotent: an acknowledged message is kept */
+};
+
+/* The end of a message, once.  TALLY_OK: it is stored at (partition, offset).
+ * TALLY_KAFKA_UNAVAILABLE: it is not and will not be.  TALLY_OUTCOME_UNKNOWN: it may be.
+ * TALLY_TOO_LARGE: the broker takes no message of that size. */
+typedef void kafka_delivered_fn(void *ctx, tally_status status, int32_t partition, int64_t offset);
+
+struct kafka_outgoing {
+	const char *topic;
+	int32_t partition; /* -1: by murmur2 of the key, like Kafka's own clients */
+	const void *key;
+	size_t key_len;
+	const void *value; /* copied, unless owned_value is set */
+	size_t value_len;
+	char *owned_value; /* malloc'ed, sent without a copy instead of value: taken on TALLY_OK */
+	const struct tally_header *headers;
+	size_t n_headers;
+	kafka_delivered_fn *on_delivered; /* NULL: nobody asks */
+	void *ctx;
+};
+
+/* Starts a producer; message_timeout_ms bounds how long a message may be on its way.  Returns at
+ * once, connected or not.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
+TALLY_MUST_CHECK tally_status kafka_producer_start(const struct kafka_config *config,
+						   enum kafka_durability durability,
+						   int message_timeout_ms,
+						   struct kafka_producer **out_producer,
+						   struct tally_error *err);
+
+/* Gives what is queued flush_ms to be delivered, then ends with a report for each message, joins the
+ * thread and frees the producer.  Accepts NULL. */
+void kafka_producer_stop(struct kafka_producer *producer, int flush_ms);
+
+/* Sends a message; after TALLY_OK its report comes once.  TALLY_FULL: the queue is full.
+ * TALLY_KAFKA_UNAVAILABLE: no such topic or partition, or a dead producer.  TALLY_TOO_LARGE. */
+TALLY_MUST_CHECK tally_status kafka_producer_send(struct kafka_producer *producer,
+						  const struct kafka_outgoing *message);
+
+/* Asks for the topic's metadata, waiting for at most timeout_ms, so that the first message need
+ * not wait for them (up to 1 s in librdkafka 2.0.2).  *out_partitions is their number.
+ * TALLY_KAFKA_UNAVAILABLE: no broker answers; TALLY_NOT_FOUND: there is no such topic. */
+TALLY_MUST_CHECK tally_status kafka_producer_warm(struct kafka_producer *producer,
+						  const char *topic, int timeout_ms,
+						  int *out_partitions, struct tally_error *err);
+
+/* Messages that are queued or on their way. */
+int kafka_producer_pending(struct kafka_producer *producer);
+
+/* Whether the producer cannot go on (a fatal error of the idempotent producer): start another
+ * process. */
+bool kafka_producer_is_dead(struct kafka_producer *producer);
+
+#endif

@@ -1,0 +1,34 @@
+/* reader.h - reads one partition from its end on, without a consumer group: replies to this process
+ * and to nobody else, so no rebalance can take them away. */
+#ifndef KAFKA_READER_H
+#define KAFKA_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kafka/config.h"
+#include "kafka/message.h"
+
+struct kafka_reader;
+
+/* A message, on the reader's thread; the callee takes and frees it. */
+typedef void kafka_reader_fn(void *ctx, struct kafka_message *message);
+
+/* Starts reading topic/partition from the end offset that it has when the broker first answers; tries
+ * until then.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
+TALLY_MUST_CHECK tally_status kafka_reader_start(const struct kafka_config *config,
+						 const char *topic, int32_t partition,
+						 kafka_reader_fn *on_message, void *ctx,
+						 struct kafka_reader **out_reader,
+						 struct tally_error *err);
+
+/* Stops: no message comes any more; joins the thread and frees the reader.  Accepts NULL. */
+void kafka_reader_stop(struct kafka_reader *reader);
+
+/* Whether the end offset is known and assigned: messages from now on are not missed. */
+bool kafka_reader_is_positioned(const struct kafka_reader *reader);
+
+/* Messages that the broker has and the reader has not yet; -1 when not known. */
+int64_t kafka_reader_lag(const struct kafka_reader *reader);
+
+#endif
