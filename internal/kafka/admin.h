@@ -6,6 +6,9 @@
 
 #include "kafka/config.h"
 
+/* How long one question to the broker may take. */
+#define KAFKA_ADMIN_MS 10000
+
 enum kafka_topic_state {
 	KAFKA_TOPIC_CREATED,
 	KAFKA_TOPIC_EXISTS,
@@ -26,12 +29,12 @@ struct kafka_topic_report {
 TALLY_MUST_CHECK tally_status kafka_topics_create(const struct kafka_config *config,
 						  const struct tally_topic *topics, size_t n,
 						  struct kafka_topic_report *reports,
-						  int timeout_ms, struct tally_error *err);
+						  struct tally_error *err);
 
 /* Looks at the topics without changing anything.  Statuses as kafka_topics_create. */
 TALLY_MUST_CHECK tally_status kafka_topics_look(const struct kafka_config *config,
 						const struct tally_topic *topics, size_t n,
-						struct kafka_topic_report *reports, int timeout_ms,
+						struct kafka_topic_report *reports,
 						struct tally_error *err);
 
 #endif

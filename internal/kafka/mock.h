@@ -4,6 +4,7 @@
 #ifndef KAFKA_MOCK_H
 #define KAFKA_MOCK_H
 
+#include <tally/status.h>
 #include <tally/topics.h>
 
 struct kafka_mock;

@@ -1,0 +1,67 @@
+#include "kafka/mock.h"
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include <stdlib.h>
+
+struct kafka_mock {
+	rd_kafka_t *client; /* the cluster lives in its threads */
+	rd_kafka_mock_cluster_t *cluster;
+};
+
+static tally_status
+create_topics(struct kafka_mock *mock, struct tally_error *err)
+{
+	size_t n;
+	const struct tally_topic *topics = tally_topics(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (rd_kafka_mock_topic_create(mock->cluster, topics[i].name, topics[i].partitions,
+					       1)
+		    != RD_KAFKA_RESP_ERR_NO_ERROR)
+			return tally_fail(err, TALLY_INTERNAL_ERROR, "mock topic %s",
+					  topics[i].name);
+	}
+	return TALLY_OK;
+}
+
+tally_status
+kafka_mock_start(struct kafka_mock **out_mock, struct tally_error *err)
+{
+	struct kafka_mock *mock = calloc(1, sizeof *mock);
+	char reason[256] = "out of memory";
+	tally_status status;
+
+	if (!mock)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	mock->client = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), reason, sizeof reason);
+	if (mock->client)
+		mock->cluster = rd_kafka_mock_cluster_new(mock->client, 1);
+	status = mock->cluster ? create_topics(mock, err)
+			       : tally_fail(err, TALLY_INTERNAL_ERROR, "mock broker: %s", reason);
+	if (status != TALLY_OK) {
+		kafka_mock_stop(mock);
+		return status;
+	}
+	*out_mock = mock;
+	return TALLY_OK;
+}
+
+const char *
+kafka_mock_brokers(const struct kafka_mock *mock)
+{
+	return rd_kafka_mock_cluster_bootstraps(mock->cluster);
+}
+
+void
+kafka_mock_stop(struct kafka_mock *mock)
+{
+	if (!mock)
+		return;
+	if (mock->cluster)
+		rd_kafka_mock_cluster_destroy(mock->cluster);
+	if (mock->client)
+		rd_kafka_destroy(mock->client);
+	free(mock);
+}
