@@ -1,0 +1,314 @@
+#include "dataset/plan_inner.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "dataset/cache.h"
+
+/* Rows that one step's cache may hold; the README's section on "cache" names it. */
+#define STEP_CACHE_BYTES (16u << 20)
+
+OWN_DEFINE(plan);
+
+static _Atomic uint64_t last_statement_id;
+
+const struct plan_name *
+plan_find(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->n_names; i++) {
+		if (strcmp(plan->names[i].name, name) == 0)
+			return &plan->names[i];
+	}
+	return NULL;
+}
+
+tally_status
+plan_add_name(struct plan *plan, const char *name, enum tally_type type, struct plan_ref ref)
+{
+	if (plan->n_names == plan->cap_names) {
+		size_t cap = plan->cap_names ? 2 * plan->cap_names : 32;
+		struct plan_name *names = reallocarray(plan->names, cap, sizeof *names);
+
+		if (!names)
+			return TALLY_NO_MEMORY;
+		plan->names = names;
+		plan->cap_names = cap;
+	}
+	plan->names[plan->n_names++] = (struct plan_name){ name, type, ref };
+	return TALLY_OK;
+}
+
+size_t
+plan_shape_find(const struct source_shape *shape, const char *name)
+{
+	for (size_t i = 0; i < shape->n_columns; i++) {
+		if (strcmp(shape->columns[i].name, name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static struct source *
+find_source(const struct plan_sources *sources, const char *name)
+{
+	for (size_t i = 0; i < sources->n; i++) {
+		if (strcmp(sources->items[i]->name, name) == 0)
+			return sources->items[i];
+	}
+	return NULL;
+}
+
+static size_t
+find_key(const struct definition_step *step, const char *name)
+{
+	for (size_t i = 0; i < step->n_keys; i++) {
+		if (strcmp(step->keys[i], name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static size_t
+find_param(const struct definition *definition, const char *name)
+{
+	for (size_t i = 0; i < definition->n_params; i++) {
+		if (strcmp(definition->params[i].name, name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+/* Each :name of the statement: an array when the step is "by" it, else a scalar parameter. */
+static tally_status
+bind_names(struct plan *plan, struct plan_step *step, const struct definition_sql *sql,
+	   struct tally_error *err)
+{
+	for (size_t i = 0; i < sql->n_binds; i++) {
+		const char *name = sql->binds[i];
+		size_t from = find_key(step->definition, name);
+		bool is_array = from != SIZE_MAX;
+		enum tally_type type = TALLY_ABSENT; /* of an array: known when it is described */
+
+		if (!is_array) {
+			from = find_param(plan->definition, name);
+			if (from == SIZE_MAX)
+				return tally_fail(err, TALLY_WRONG_DEFINITION,
+						  "%s: step %s uses :%s, which is no parameter: a "
+						  "column of an earlier step is named after \"by\"",
+						  step->where, step->definition->name, name);
+			type = plan->definition->params[from].type;
+			plan->scalars |= UINT32_C(1) << from;
+		}
+		step->binds[i] = (struct source_bind){ name, type, is_array };
+		step->bind_from[i] = (uint16_t)from;
+	}
+	return TALLY_OK;
+}
+
+static tally_status
+bind_source(const struct plan *plan, struct plan_step *step, struct tally_error *err)
+{
+	const struct definition_step *definition = step->definition;
+
+	step->source = find_source(plan->sources, definition->source);
+	if (!step->source)
+		return tally_fail(err, TALLY_WRONG_DEFINITION,
+				  "%s:%d: step %s is on %s, but no such database is configured",
+				  plan->definition->file, definition->line, definition->name,
+				  definition->source);
+	return TALLY_OK;
+}
+
+static tally_status
+init_step(struct plan *plan, struct plan_step *step, const struct definition_step *definition,
+	  struct tally_error *err)
+{
+	step->definition = definition;
+	tally_status status = bind_source(plan, step, err);
+	if (status != TALLY_OK)
+		return status;
+
+	const char *kind = step->source->ops->kind;
+	const struct definition_sql *sql = definition_sql_for(definition, kind);
+	if (!sql)
+		return tally_fail(err, TALLY_WRONG_DEFINITION,
+				  "%s:%d: step %s has no statement for %s, the kind of %s",
+				  plan->definition->file, definition->line, definition->name, kind,
+				  definition->source);
+	if (asprintf(&step->where, "%s:%d", plan->definition->file, sql->line) < 0) {
+		step->where = NULL;
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	}
+	step->statement = (struct source_statement){
+		.sql = sql->text,
+		.where = step->where,
+		.binds = step->binds,
+		.n_binds = sql->n_binds,
+		.id = atomic_fetch_add(&last_statement_id, 1) + 1,
+	};
+	if (definition->cache_ms > 0) {
+		step->cache = cache_new(STEP_CACHE_BYTES, definition->cache_ms);
+		if (!step->cache)
+			return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	}
+	return bind_names(plan, step, sql, err);
+}
+
+/* The first step can only be by parameters; later ones are looked at when types are known. */
+static tally_status
+check_first_step(const struct plan *plan, struct tally_error *err)
+{
+	const struct definition *definition = plan->definition;
+
+	if (definition->n_steps == 0)
+		return tally_fail(err, TALLY_WRONG_DEFINITION, "%s:1: there is no step",
+				  definition->file);
+	const struct plan_step *first = &plan->steps[0];
+
+	for (size_t i = 0; i < first->definition->n_keys; i++) {
+		if (find_param(definition, first->definition->keys[i]) == SIZE_MAX)
+			return tally_fail(err, TALLY_WRONG_DEFINITION,
+					  "%s: step %s is by %s, which is no parameter",
+					  first->where, first->definition->name,
+					  first->definition->keys[i]);
+	}
+	return TALLY_OK;
+}
+
+static bool
+allocate(struct plan *plan)
+{
+	const struct definition *definition = plan->definition;
+
+	/* One more than needed: calloc(0) may be NULL. */
+	plan->steps = calloc(definition->n_steps + 1, sizeof *plan->steps);
+	plan->outputs = calloc(definition->n_columns + 1, sizeof *plan->outputs);
+	plan->sort = calloc(definition->n_columns + 1, sizeof *plan->sort);
+	plan->group = calloc(definition->n_group + 1, sizeof *plan->group);
+	return plan->steps && plan->outputs && plan->sort && plan->group;
+}
+
+/* The order of the file first, then every other column: a total order. */
+static void
+init_sort(struct plan *plan)
+{
+	const struct definition *definition = plan->definition;
+	bool is_taken[DEFINITION_MAX_COLUMNS] = { false };
+	size_t n = 0;
+
+	for (size_t i = 0; i < definition->n_order; i++) {
+		size_t column = definition->order[i].column;
+
+		if (is_taken[column])
+			continue;
+		is_taken[column] = true;
+		plan->sort[n++] =
+		    (struct plan_sort){ (uint16_t)column, definition->order[i].is_descending };
+	}
+	for (size_t i = 0; i < definition->n_columns; i++) {
+		if (!is_taken[i])
+			plan->sort[n++] = (struct plan_sort){ (uint16_t)i, false };
+	}
+}
+
+static tally_status
+init_outputs(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->definition->n_columns; i++) {
+		struct plan_output *output = &plan->outputs[i];
+		char first = i == 0 ? '{' : ',';
+
+		output->column = &plan->definition->columns[i];
+		int len = asprintf(&output->literal, "%c\"%s\":", first, output->column->name);
+		if (len < 0) {
+			output->literal = NULL;
+			return TALLY_NO_MEMORY;
+		}
+		output->literal_len = (size_t)len;
+	}
+	init_sort(plan);
+	return TALLY_OK;
+}
+
+static tally_status
+init_names(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->definition->n_params; i++) {
+		const struct definition_param *param = &plan->definition->params[i];
+		tally_status status = plan_add_name(plan, param->name, param->type,
+						    (struct plan_ref){ 0, (uint16_t)i });
+		if (status != TALLY_OK)
+			return status;
+	}
+	return TALLY_OK;
+}
+
+tally_status
+plan_new(const struct definition *definition, const struct plan_sources *sources,
+	 struct plan **out_plan, struct tally_error *err)
+{
+	OWN(plan) plan = calloc(1, sizeof *plan);
+
+	if (!plan)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	plan->definition = definition;
+	plan->sources = sources;
+	if (!allocate(plan) || init_names(plan) != TALLY_OK || init_outputs(plan) != TALLY_OK)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < definition->n_steps; i++) {
+		tally_status status = init_step(plan, &plan->steps[i], &definition->steps[i], err);
+		if (status != TALLY_OK)
+			return status;
+	}
+	tally_status status = check_first_step(plan, err);
+	if (status != TALLY_OK)
+		return status;
+	*out_plan = TAKE(plan);
+	return TALLY_OK;
+}
+
+void
+plan_free(struct plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; plan->steps && i < plan->definition->n_steps; i++) {
+		cache_free(plan->steps[i].cache);
+		source_shape_free(plan->steps[i].shape);
+		free(plan->steps[i].where);
+	}
+	for (size_t i = 0; plan->outputs && i < plan->definition->n_columns; i++)
+		free(plan->outputs[i].literal);
+	free(plan->steps);
+	free(plan->outputs);
+	free(plan->sort);
+	free(plan->group);
+	free(plan->names);
+	free(plan);
+}
+
+bool
+plan_is_ready(const struct plan *plan)
+{
+	return plan->is_ready;
+}
+
+const struct definition *
+plan_definition(const struct plan *plan)
+{
+	return plan->definition;
+}
+
+bool
+plan_same_batch(const struct plan *plan, const struct params *a, const struct params *b)
+{
+	for (size_t i = 0; i < plan->definition->n_params; i++) {
+		bool is_scalar = plan->scalars >> i & 1;
+
+		if (is_scalar && !value_equal(params_value(a, i), params_value(b, i)))
+			return false;
+	}
+	return true;
+}
