@@ -8,6 +8,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.
 VARIANT ?= release
 B       := build/$(VARIANT)
 PREFIX  ?= /usr/local
+# V=1 shows the commands.
+Q       := $(if $(V),,@)
 
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
              -fcf-protection -ftrivial-auto-var-init=zero
@@ -20,8 +22,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             -Wimplicit-fallthrough $(if $(CI),-Werror)
 
 ALL_CFLAGS   = -std=c17 -g -fPIC $(WARNINGS) $(CFLAGS_$(VARIANT)) $(CFLAGS)
-ALL_CPPFLAGS = -D_GNU_SOURCE -DTALLY_VERSION='"$(VERSION)"' -include internal/base/banned.h \
-               $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -include internal/base/banned.h $(CPPFLAGS)
 ALL_LDFLAGS  = $(if $(filter release,$(VARIANT)),-pie) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 # pkg/ sees only itself; internal/ and cmd/ see internal/ in quotes and pkg/ in angles.
 PG_INCLUDE  := -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -49,44 +50,49 @@ all: $(BINARIES:%=$(B)/bin/%) $(B)/lib/libtally.a $(B)/lib/libtally.so ## Build 
 $(B)/lib/libtally.a: $(PKG_OBJS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/lib/libtally.so: $(PKG_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libtally.so.1 -Wl,-z,relro,-z,now -o $@ $^ -ljansson -lcrypto
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libtally.so.1 -Wl,-z,relro,-z,now -o $@ $^ -ljansson -lcrypto
 
 $(B)/lib/libinternal.a: $(INNER_OBJS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 .SECONDEXPANSION:
 percent := %
 $(B)/bin/tally-%: $$(patsubst $$(percent).c,$(B)/$$(percent).o,$$(wildcard cmd/$$*/*.c)) \
                   $(B)/lib/libinternal.a $(B)/lib/libtally.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 $(B)/bin/tally: $(patsubst %.c,$(B)/%.o,$(wildcard cmd/tally/*.c)) $(B)/lib/libinternal.a $(B)/lib/libtally.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 $(B)/pkg/%.o: PATHS = $(PATHS_pkg)
 $(B)/%.o: PATHS = $(PATHS_inner)
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(PATHS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(PATHS) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+$(B)/internal/base/version.o: EXTRA = -DTALLY_VERSION='"$(VERSION)"'
+$(B)/internal/base/version.o: $(B)/version
 
 # Changes only when the flags do, and then everything is built again.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)' > $@
+$(B)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 FORCE:
 
 # ---- tests -------------------------------------------------------------------
 $(B)/test/%: $(B)/test/%.o $(TEST_SUPPORT) $(B)/lib/libinternal.a $(B)/lib/libtally.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(if $(findstring /race/,$@),,-lcriterion) $(LIBS)
 $(B)/test/%.o: PATHS = $(PATHS_inner) -iquote test
 

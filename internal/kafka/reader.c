@@ -149,7 +149,7 @@ kafka_reader_stop(struct kafka_reader *reader)
 		pthread_join(reader->thread, NULL);
 	}
 	if (reader->client) {
-		(void)rd_kafka_unassign(reader->client);
+		(void)rd_kafka_assign(reader->client, NULL);
 		rd_kafka_destroy_flags(reader->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	}
 	free(reader->topic);

@@ -1,0 +1,7 @@
+#include "base/version.h"
+
+const char *
+version_text(void)
+{
+	return TALLY_VERSION;
+}

@@ -1,0 +1,157 @@
+/* What only a whole file shows: order, groups, keys and binds.  What only a database knows (columns
+ * and their types) is the plan's to check. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/definition_inner.h"
+
+static tally_status
+check_is_whole(struct builder *builder)
+{
+	struct definition *definition = builder->definition;
+
+	if (!definition->name)
+		return builder_wrong(builder, 1, "there is no -- dataset NAME: title");
+	if (definition->n_columns == 0)
+		return builder_wrong(builder, 1, "there is no -- column");
+	if (definition->n_steps == 0)
+		return builder_wrong(builder, 1, "there is no -- step");
+	return TALLY_OK;
+}
+
+/* Moves the order's names to indexes of columns. */
+static tally_status
+bind_order(struct builder *builder)
+{
+	struct definition *definition = builder->definition;
+
+	for (size_t i = 0; i < builder->n_order; i++) {
+		size_t column = 0;
+		while (column < definition->n_columns
+		       && strcmp(definition->columns[column].name, builder->order[i].name) != 0)
+			column++;
+		if (column == definition->n_columns)
+			return builder_wrong(builder, builder->order_line,
+					     "order %s: there is no such column",
+					     builder->order[i].name);
+		for (size_t k = 0; k < definition->n_order; k++) {
+			if (definition->order[k].column == column)
+				return builder_wrong(builder, builder->order_line, "order %s twice",
+						     builder->order[i].name);
+		}
+		definition->order[definition->n_order++] =
+		    (struct definition_order){ column, builder->order[i].is_descending };
+	}
+	return TALLY_OK;
+}
+
+static bool
+is_in_group(const struct definition *definition, const char *name)
+{
+	for (size_t i = 0; i < definition->n_group; i++) {
+		if (strcmp(definition->group[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static tally_status
+check_groups(struct builder *builder)
+{
+	struct definition *definition = builder->definition;
+
+	definition->is_grouped = definition->n_group > 0;
+	for (size_t i = 0; i < definition->n_columns; i++)
+		definition->is_grouped |= definition->columns[i].function != DEFINITION_PLAIN;
+	if (!definition->is_grouped)
+		return TALLY_OK;
+	for (size_t i = 0; i < definition->n_columns; i++) {
+		const struct definition_column *column = &definition->columns[i];
+		if (column->function == DEFINITION_PLAIN && !is_in_group(definition, column->name))
+			return builder_wrong(builder, column->line,
+					     "column %s is neither grouped nor aggregated",
+					     column->name);
+	}
+	return TALLY_OK;
+}
+
+static bool
+is_bound(const struct definition_sql *sql, const char *name)
+{
+	for (size_t i = 0; i < sql->n_binds; i++) {
+		if (strcmp(sql->binds[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_key(const struct definition_step *step, const char *name)
+{
+	for (size_t i = 0; i < step->n_keys; i++) {
+		if (strcmp(step->keys[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static tally_status
+check_sql(struct builder *builder, const struct definition_step *step,
+	  const struct definition_sql *sql)
+{
+	if (!sql->text)
+		return builder_wrong(builder, sql->line, "step %s has no statement", step->name);
+	for (size_t i = 0; i < step->n_keys; i++) {
+		if (!is_bound(sql, step->keys[i]))
+			return builder_wrong(builder, sql->line,
+					     "step %s is by %s, but its statement does not use :%s",
+					     step->name, step->keys[i], step->keys[i]);
+	}
+	for (size_t i = 0; i < sql->n_binds; i++) {
+		if (!is_key(step, sql->binds[i])
+		    && !definition_param_find(builder->definition, sql->binds[i]))
+			return builder_wrong(
+			    builder, sql->line,
+			    "step %s uses :%s, which is neither after \"by\" nor a "
+			    "parameter",
+			    step->name, sql->binds[i]);
+	}
+	return TALLY_OK;
+}
+
+static tally_status
+check_steps(struct builder *builder)
+{
+	const struct definition *definition = builder->definition;
+
+	for (size_t i = 0; i < definition->n_steps; i++) {
+		const struct definition_step *step = &definition->steps[i];
+		for (size_t k = 0; k < step->n_sqls; k++) {
+			tally_status status = check_sql(builder, step, &step->sqls[k]);
+			if (status != TALLY_OK)
+				return status;
+		}
+		for (size_t k = 0; i == 0 && k < step->n_keys; k++) {
+			if (!definition_param_find(definition, step->keys[k]))
+				return builder_wrong(builder, step->line,
+						     "step %s is by %s, which is no parameter, and "
+						     "no step is before it",
+						     step->name, step->keys[k]);
+		}
+	}
+	return TALLY_OK;
+}
+
+tally_status
+builder_check(struct builder *builder)
+{
+	tally_status (*const checks[])(struct builder *) = { check_is_whole, bind_order,
+							     check_groups, check_steps };
+
+	for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+		tally_status status = checks[i](builder);
+		if (status != TALLY_OK)
+			return status;
+	}
+	return TALLY_OK;
+}
