@@ -37,7 +37,7 @@ tally_error_decode(const void *data, size_t len, struct tally_error *out_error)
 	const char *source = json_string_value(json_object_get(document, "source"));
 	tally_status status;
 
-	if (!code || !tally_status_parse(code, strlen(code), &status))
+	if (!code || !tally_status_parse(code, strlen(code), &status) || status == TALLY_OK)
 		return TALLY_BAD_REQUEST;
 	(void)tally_fail(out_error, status, "%s", detail ? detail : "");
 	(void)snprintf(out_error->source, sizeof out_error->source, "%s", source ? source : "");

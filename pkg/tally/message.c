@@ -300,6 +300,16 @@ tally_sync_request_read(const struct tally_header *headers, size_t n,
 	return status;
 }
 
+static bool
+has_source(const struct tally_sync_reply *reply, const char *source)
+{
+	for (size_t i = 0; i < reply->n_as_of; i++) {
+		if (strcmp(reply->as_of[i].source, source) == 0)
+			return true;
+	}
+	return false;
+}
+
 static tally_status
 read_as_of(const struct tally_header *header, struct tally_sync_reply *reply,
 	   struct tally_error *err)
@@ -307,8 +317,9 @@ read_as_of(const struct tally_header *header, struct tally_sync_reply *reply,
 	const char *source = header->name + strlen(TALLY_HEADER_AS_OF);
 	struct tally_as_of *as_of = &reply->as_of[reply->n_as_of];
 
-	if (reply->n_as_of == TALLY_SOURCES_MAX || strlen(source) > TALLY_SOURCE_NAME_MAX
-	    || !header->value || !read_number(header->value, header->len, INT64_MAX, &as_of->at_ms))
+	if (reply->n_as_of == TALLY_SOURCES_MAX || !source[0]
+	    || strlen(source) > TALLY_SOURCE_NAME_MAX || has_source(reply, source) || !header->value
+	    || !read_number(header->value, header->len, INT64_MAX, &as_of->at_ms))
 		return tally_fail(err, TALLY_BAD_REQUEST, "header %s is not valid",
 				  TALLY_HEADER_AS_OF);
 	(void)snprintf(as_of->source, sizeof as_of->source, "%s", source);
