@@ -38,8 +38,8 @@ struct http_response {
 /* Begins a response without headers and with an empty body. */
 void http_response_init(struct http_response *response, unsigned status);
 
-/* Adds a header: name is a literal, value is copied.  What does not fit, or would break the line (CR,
- * LF), is left out. */
+/* Adds a header: name is a literal, value is copied.  What does not fit, or would break the line
+ * (CR, LF), is left out. */
 void http_response_header(struct http_response *response, const char *name, const char *value);
 
 /* Sets a body that lives for ever. */

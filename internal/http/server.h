@@ -3,11 +3,12 @@
  * One request:
  *   received -> handler (a server thread) -> http_reply before the handler returns, or
  *                                         -> waiting -> http_reply from any thread
- * The handler is called once, with a whole request or a refused one, and exactly one http_reply ends
- * it; after that the request is gone.  While a request waits, on_gone tells that its client has
- * left (a FIN counts: RFC 9112, section 9.6, lets a client that closes early not expect an answer);
- * http_reply is due all the same, and its response is dropped.  No on_gone comes after http_reply
- * has returned.
+ * The handler is called once, with a whole request or a refused one, and exactly one http_reply
+ * ends it; after that the request is gone.  While a request waits, on_gone tells that its client
+ * has left (a FIN counts: RFC 9112, section 9.6, lets a client that closes early not expect an
+ * answer); http_reply is due all the same, and its response is dropped.  No on_gone comes after
+ * http_reply has returned: it waits for one that is running, so hold no lock then that on_gone
+ * takes.
  *
  * What is limited: connections, target, headers, body, the time to send a whole request, the time
  * to take the answer.  libmicrohttpd has only a limit on inactivity, and none while it waits. */
@@ -95,11 +96,12 @@ const char *http_request_body(const struct http_request *request, size_t *out_le
 /* When the request was there, clock_mono_us(). */
 int64_t http_request_arrived_us(const struct http_request *request);
 
-/* To be called by the handler before it hands the request to others: on_gone(ctx) is called once, on
- * a thread of the server's, if the client leaves while the request waits. */
+/* To be called by the handler before it hands the request to others: on_gone(ctx) is called once,
+ * on a thread of the server's, if the client leaves while the request waits. */
 void http_request_on_gone(struct http_request *request, http_gone_fn *on_gone, void *ctx);
 
-/* Answers the request: the response's body is taken, the request is gone.  Any thread, once. */
+/* Answers the request: the response's body is taken, the request is gone.  Any thread, once; also
+ * from within on_gone. */
 void http_reply(struct http_request *request, struct http_response *response);
 
 #endif

@@ -1,7 +1,8 @@
 /* target.h - the request target (RFC 9112, section 3.2): path and query, decoded strictly.
  *
- * Percent-escapes must be whole, '+' is a space in the query, the result must be UTF-8 (RFC 3629: no
- * overlong forms, no surrogates) and hold no NUL: a C string must not be cut off behind our back. */
+ * Percent-escapes must be whole, '+' is a space in the query, the result must be UTF-8 (RFC 3629:
+ * no overlong forms, no surrogates) and hold no NUL: a C string must not be cut off behind our
+ * back. */
 #ifndef HTTP_TARGET_H
 #define HTTP_TARGET_H
 
