@@ -18,8 +18,8 @@ void queue_free(struct queue *queue);
  * caller's. */
 TALLY_MUST_CHECK tally_status queue_push(struct queue *queue, void *item);
 
-/* Takes the first item, waiting for at most timeout_ms (0: not at all); any thread.  NULL when there
- * is none, or the queue is closed and empty. */
+/* Takes the first item, waiting for at most timeout_ms (0: not at all); any thread.  NULL when
+ * there is none, or the queue is closed and empty. */
 void *queue_pop(struct queue *queue, int timeout_ms);
 
 /* Takes no more items; those in it can still be popped, and whoever waits is woken. */

@@ -1,4 +1,5 @@
-/* catalog.h - the datasets of a folder: every *.sql file, sorted by name.  Immutable; any thread. */
+/* catalog.h - the datasets of a folder: every *.sql file, sorted by name.  Immutable; any thread.
+ *  */
 #ifndef DATASET_CATALOG_H
 #define DATASET_CATALOG_H
 

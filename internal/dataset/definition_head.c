@@ -9,35 +9,49 @@
 #define TEXT_LIMIT 256 /* code points of a text parameter without max= */
 #define TEXT_MAX   16384
 
+static const char *
+skip_blanks(const char *at, const char *end)
+{
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	return at;
+}
+
+/* The length of the dataset's name that begins here. */
+static size_t
+name_len(const char *at, const char *end)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+	static const char others[] = "0123456789_-";
+	size_t len = 0;
+
+	while (at + len < end
+	       && (memchr(letters, at[len], sizeof letters - 1)
+		   || (len > 0 && memchr(others, at[len], sizeof others - 1))))
+		len++;
+	return len;
+}
+
 /* "-- dataset NAME: title" */
 static tally_status
 read_dataset(struct builder *builder, struct directive *directive)
 {
 	struct definition *definition = builder->definition;
-	const char *at = directive->at;
 	const char *end = directive->end;
+	const char *at = skip_blanks(directive->at, end);
+	size_t len = name_len(at, end);
+	const char *rest = skip_blanks(at + len, end);
 
 	if (definition->name)
 		return builder_wrong(builder, directive->line, "a second -- dataset");
-	while (at < end && (*at == ' ' || *at == '\t'))
-		at++;
-	size_t len = 0;
-	while (at + len < end
-	       && (memchr("abcdefghijklmnopqrstuvwxyz", at[len], 26)
-		   || (len > 0 && memchr("0123456789_-", at[len], 12))))
-		len++;
-	const char *rest = at + len;
-	while (rest < end && (*rest == ' ' || *rest == '\t'))
-		rest++;
 	if (len == 0 || len > DEFINITION_NAME_MAX || (rest < end && *rest != ':'))
 		return builder_wrong(
 		    builder, directive->line,
 		    "-- dataset needs a name of a-z, 0-9, _ and -, a letter first, "
 		    "at most %d, and may have a title: -- dataset NAME: title",
 		    DEFINITION_NAME_MAX);
-	rest += rest < end;
-	while (rest < end && (*rest == ' ' || *rest == '\t'))
-		rest++;
+	if (rest < end)
+		rest = skip_blanks(rest + 1, end);
 	definition->name = strndup(at, len);
 	definition->title = strndup(rest, (size_t)(end - rest));
 	if (!definition->name || !definition->title)

@@ -68,7 +68,8 @@ TALLY_MUST_CHECK tally_status builder_mark(struct builder *builder, struct direc
 /* Takes the next word if it is this text. */
 bool builder_takes(struct directive *directive, const char *text);
 
-/* Reads "-- dataset", "param", "column", "order", "group", "limit": false in *out_known for others. */
+/* Reads "-- dataset", "param", "column", "order", "group", "limit": false in *out_known for others.
+ *  */
 TALLY_MUST_CHECK tally_status builder_head(struct builder *builder, struct directive *directive,
 					   bool *out_known);
 

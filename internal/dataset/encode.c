@@ -1,5 +1,6 @@
 /* JSON of a result, straight into its buffer: no printf, nothing allocated for a row.  Text is
- * looked at once: what must be escaped (", \, U+0000-1F and nothing else) and whether it is UTF-8. */
+ * looked at once: what must be escaped (", \, U+0000-1F and nothing else) and whether it is UTF-8.
+ *  */
 #include "dataset/result.h"
 
 #define ASCII_HIGHS UINT64_C(0x8080808080808080)

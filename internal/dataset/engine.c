@@ -160,7 +160,8 @@ push(struct engine_run *run, size_t first, size_t n)
 	run->ranges[run->n_ranges++] = (struct range){ first, n };
 }
 
-/* Halves the failed batch, or tells its requests; a failure that is nobody's fault ends them all. */
+/* Halves the failed batch, or tells its requests; a failure that is nobody's fault ends them all.
+ *  */
 static void
 fail_batch(struct engine_run *run)
 {

@@ -1,5 +1,5 @@
-/* Aggregation of a request's lines, after the joins: SQL's meaning of nulls, exact sums, and results
- * that do not depend on the order in which a database returned its rows. */
+/* Aggregation of a request's lines, after the joins: SQL's meaning of nulls, exact sums, and
+ * results that do not depend on the order in which a database returned its rows. */
 #include "dataset/result.h"
 
 #include <math.h>

@@ -19,11 +19,11 @@ struct lexer {
 	int line; /* of at, from 1 */
 };
 
-/* Reads one statement up to and with its ';' and fills in sql->text (the caller frees it), with each
- * :name replaced by $n, and sql->binds.  A name is a colon and a letter or _, with neither a colon
- * nor a word character before it; none is seen inside '...', E'...', "...", $tag$...$tag$, -- and
- * nested block comments (PostgreSQL documentation, "Lexical Structure").  TALLY_WRONG_DEFINITION,
- * TALLY_NO_MEMORY; sql is then still the caller's to free. */
+/* Reads one statement up to and with its ';' and fills in sql->text (the caller frees it), with
+ * each :name replaced by $n, and sql->binds.  A name is a colon and a letter or _, with neither a
+ * colon nor a word character before it; none is seen inside '...', E'...', "...", $tag$...$tag$, --
+ * and nested block comments (PostgreSQL documentation, "Lexical Structure"). 
+ * TALLY_WRONG_DEFINITION, TALLY_NO_MEMORY; sql is then still the caller's to free. */
 TALLY_MUST_CHECK tally_status lexer_statement(struct lexer *lexer, struct definition_sql *sql,
 					      struct tally_error *err);
 

@@ -3,7 +3,8 @@
  * anything that is not ends the stream with TALLY_INTERNAL_ERROR.
  *
  * CSV: RFC 4180, UTF-8, header line, CRLF.  Cells that begin with = + - @ TAB or CR get a leading '
- * when csv_safe, unless the cell is a JSON number as a whole; null is empty, the empty string "". */
+ * when csv_safe, unless the cell is a JSON number as a whole; null is empty, the empty string "".
+ *  */
 #ifndef DATASET_TRANSCODE_H
 #define DATASET_TRANSCODE_H
 
@@ -11,7 +12,8 @@
 
 enum transcode_format { TRANSCODE_JSON, TRANSCODE_CSV, TRANSCODE_NDJSON };
 
-/* Finds a format by its name ("json", "csv", "ndjson"); false without one, *out_format untouched. */
+/* Finds a format by its name ("json", "csv", "ndjson"); false without one, *out_format untouched.
+ *  */
 bool transcode_format_parse(const char *name, size_t len, enum transcode_format *out_format);
 
 /* The media type: "application/json", "text/csv; charset=utf-8", "application/x-ndjson". */

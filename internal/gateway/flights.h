@@ -2,9 +2,9 @@
  *
  * A flight is one request message on its way; its waiters are the callers that it will answer.
  * Identical requests share a flight: a newcomer joins when the flight's deadline leaves it at least
- * half of its own wait.  Every waiter is in exactly one place: in a flight, or detached, and whoever
- * detaches it (a result, its deadline, its client's leaving, a failed send, the drain) answers and
- * frees it.  So no caller is answered twice and none is forgotten.
+ * half of its own wait.  Every waiter is in exactly one place: in a flight, or detached, and
+ * whoever detaches it (a result, its deadline, its client's leaving, a failed send, the drain)
+ * answers and frees it.  So no caller is answered twice and none is forgotten.
  *
  * Any thread; one lock inside, never held across a call out.  Times are clock_mono_ms(). */
 #ifndef GATEWAY_FLIGHTS_H

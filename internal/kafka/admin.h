@@ -22,10 +22,10 @@ struct kafka_topic_report {
 	int partitions; /* as the broker has them; 0: missing */
 };
 
-/* Creates the topics that are missing, each with partitions, retention, segment.ms, LogAppendTime and
- * the replication factor of the broker's default.  reports has room for n.  What exists stays as it
- * is.  TALLY_KAFKA_UNAVAILABLE ("no broker answers at ..."), TALLY_INTERNAL_ERROR with the broker's
- * reason. */
+/* Creates the topics that are missing, each with partitions, retention, segment.ms, LogAppendTime
+ * and the replication factor of the broker's default.  reports has room for n.  What exists stays
+ * as it is.  TALLY_KAFKA_UNAVAILABLE ("no broker answers at ..."), TALLY_INTERNAL_ERROR with the
+ * broker's reason. */
 TALLY_MUST_CHECK tally_status kafka_topics_create(const struct kafka_config *config,
 						  const struct tally_topic *topics, size_t n,
 						  struct kafka_topic_report *reports,

@@ -4,9 +4,9 @@
 
 #include <tally/topics.h>
 
-/* What all roles share.  Reasons: Nagle's algorithm is on by default in librdkafka 2.0.2 and costs up
- * to 40 ms; topics are made by "tally topics create", never by accident; a broker that comes back
- * must not be waited for longer than a second. */
+/* What all roles share.  Reasons: Nagle's algorithm is on by default in librdkafka 2.0.2 and costs
+ * up to 40 ms; topics are made by "tally topics create", never by accident; a broker that comes
+ * back must not be waited for longer than a second. */
 static const struct client_setting common[] = {
 	{ "socket.nagle.disable",               "true"     },
 	{ "socket.keepalive.enable",            "true"     },

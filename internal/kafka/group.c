@@ -317,7 +317,8 @@ open_client(struct kafka_group *group, struct tally_error *err)
 		{ "group.id",                      group->options.group },
 		{ "enable.auto.commit",            "false"              },
 		{ "enable.auto.offset.store",      "false"              },
-		{ "auto.offset.reset",             "earliest"           }, /* the default, latest, loses what waits */
+		/* The default, latest, loses what waits. */
+		{ "auto.offset.reset",             "earliest"           },
 		{ "partition.assignment.strategy", "roundrobin"         },
 		{ "session.timeout.ms",            "6000"               },
 		{ "heartbeat.interval.ms",         "500"                },

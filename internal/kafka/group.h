@@ -13,9 +13,9 @@
 
 struct kafka_group;
 
-/* A message, on the group's thread; the callee takes it.  epoch tells this assignment of the partition
- * from others: hand it back with the offset.  False when this was the last for which there is room:
- * nothing comes until kafka_group_resume (polling goes on). */
+/* A message, on the group's thread; the callee takes it.  epoch tells this assignment of the
+ * partition from others: hand it back with the offset.  False when this was the last for which
+ * there is room: nothing comes until kafka_group_resume (polling goes on). */
 typedef bool kafka_group_fn(void *ctx, struct kafka_message *message, uint64_t epoch);
 
 struct kafka_group_options {

@@ -1,5 +1,5 @@
-/* mock.h - an in-memory broker for development and tests: librdkafka's mock cluster, in this process.
- * Nothing is kept when it ends.  It does not wake a waiting fetch: its clients should use
+/* mock.h - an in-memory broker for development and tests: librdkafka's mock cluster, in this
+ * process. Nothing is kept when it ends.  It does not wake a waiting fetch: its clients should use
  * fetch.wait.max.ms=5. */
 #ifndef KAFKA_MOCK_H
 #define KAFKA_MOCK_H

@@ -24,8 +24,8 @@ TALLY_MUST_CHECK tally_status offsets_take(struct offsets *offsets, int64_t offs
 /* The work of a taken message is done, in any order; others and repeats are ignored. */
 void offsets_done(struct offsets *offsets, int64_t offset);
 
-/* The offset to commit (that of the next message to be read: Kafka's convention), or -1 when nothing
- * new can be committed since the last call. */
+/* The offset to commit (that of the next message to be read: Kafka's convention), or -1 when
+ * nothing new can be committed since the last call. */
 int64_t offsets_to_commit(struct offsets *offsets);
 
 /* How many are under way or done but held back by an earlier one. */

@@ -47,8 +47,8 @@ TALLY_MUST_CHECK tally_status kafka_producer_start(const struct kafka_config *co
 						   struct kafka_producer **out_producer,
 						   struct tally_error *err);
 
-/* Gives what is queued flush_ms to be delivered, then ends with a report for each message, joins the
- * thread and frees the producer.  Accepts NULL. */
+/* Gives what is queued flush_ms to be delivered, then ends with a report for each message, joins
+ * the thread and frees the producer.  Accepts NULL. */
 void kafka_producer_stop(struct kafka_producer *producer, int flush_ms);
 
 /* Sends a message; after TALLY_OK its report comes once.  TALLY_FULL: the queue is full.

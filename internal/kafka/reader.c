@@ -23,8 +23,8 @@ struct kafka_reader {
 	_Atomic int64_t next_offset; /* of the message to come */
 };
 
-/* The end offset is asked for by its number and assigned as such: "latest" would be looked up by the
- * fetcher later, and messages in between would be missed. */
+/* The end offset is asked for by its number and assigned as such: "latest" would be looked up by
+ * the fetcher later, and messages in between would be missed. */
 static bool
 position(struct kafka_reader *reader)
 {
@@ -84,8 +84,9 @@ read_partition(void *arg)
 static tally_status
 open_client(struct kafka_reader *reader, const struct kafka_config *config, struct tally_error *err)
 {
+	/* The group is required by librdkafka and never joined. */
 	static const struct client_setting role[] = {
-		{ "group.id",                   "tally-replies"    }, /* required by librdkafka; never joined */
+		{ "group.id",                   "tally-replies"    },
 		{ "enable.auto.commit",         "false"            },
 		{ "enable.auto.offset.store",   "false"            },
 		/* The offset that was asked for may be gone after a long outage: then go on with
@@ -111,19 +112,18 @@ open_client(struct kafka_reader *reader, const struct kafka_config *config, stru
 }
 
 tally_status
-kafka_reader_start(const struct kafka_config *config, const char *topic, int32_t partition,
-		   kafka_reader_fn *on_message, void *ctx, struct kafka_reader **out_reader,
-		   struct tally_error *err)
+kafka_reader_start(const struct kafka_config *config, const struct kafka_reader_options *options,
+		   struct kafka_reader **out_reader, struct tally_error *err)
 {
 	struct kafka_reader *reader = calloc(1, sizeof *reader);
 	tally_status status;
 
 	if (!reader)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
-	reader->partition = partition;
-	reader->on_message = on_message;
-	reader->ctx = ctx;
-	reader->topic = strdup(topic);
+	reader->partition = options->partition;
+	reader->on_message = options->on_message;
+	reader->ctx = options->ctx;
+	reader->topic = strdup(options->topic);
 	status = reader->topic ? open_client(reader, config, err) : TALLY_NO_MEMORY;
 	if (status == TALLY_OK) {
 		reader->has_thread =

@@ -14,11 +14,17 @@ struct kafka_reader;
 /* A message, on the reader's thread; the callee takes and frees it. */
 typedef void kafka_reader_fn(void *ctx, struct kafka_message *message);
 
-/* Starts reading topic/partition from the end offset that it has when the broker first answers; tries
- * until then.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
+struct kafka_reader_options {
+	const char *topic; /* copied */
+	int32_t partition;
+	kafka_reader_fn *on_message;
+	void *ctx;
+};
+
+/* Starts reading topic/partition from the end offset that it has when the broker first answers;
+ * tries until then.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
 TALLY_MUST_CHECK tally_status kafka_reader_start(const struct kafka_config *config,
-						 const char *topic, int32_t partition,
-						 kafka_reader_fn *on_message, void *ctx,
+						 const struct kafka_reader_options *options,
 						 struct kafka_reader **out_reader,
 						 struct tally_error *err);
 

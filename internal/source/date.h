@@ -1,4 +1,5 @@
-/* date.h - the proleptic Gregorian calendar, as ISO 8601 and PostgreSQL have it; years 0001-9999. */
+/* date.h - the proleptic Gregorian calendar, as ISO 8601 and PostgreSQL have it; years 0001-9999.
+ *  */
 #ifndef SOURCE_DATE_H
 #define SOURCE_DATE_H
 

@@ -1,7 +1,7 @@
 /* plans.h - the plan of every dataset for one lane's sources.
  *
- * All are described at start.  A wrong definition is final: the process must stop.  A source that is
- * away is not: its datasets are described again every second, and until then their requests are
+ * All are described at start.  A wrong definition is final: the process must stop.  A source that
+ * is away is not: its datasets are described again every second, and until then their requests are
  * answered source_unavailable.  Lives on the lane's loop thread. */
 #ifndef WORKER_PLANS_H
 #define WORKER_PLANS_H

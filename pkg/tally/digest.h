@@ -12,7 +12,8 @@ extern "C" {
 
 #define TALLY_SHA256_BYTES 32
 
-/* Writes the SHA-256 of len bytes to out.  Any thread.  TALLY_INTERNAL_ERROR when libcrypto fails. */
+/* Writes the SHA-256 of len bytes to out.  Any thread.  TALLY_INTERNAL_ERROR when libcrypto fails.
+ *  */
 TALLY_MUST_CHECK tally_status tally_sha256(const void *data, size_t len,
 					   unsigned char out[TALLY_SHA256_BYTES]);
 

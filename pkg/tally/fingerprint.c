@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Fetched once: EVP_sha256() is looked up anew by each use (OpenSSL 3, crypto(7), "Performance"). */
+/* Fetched once: EVP_sha256() is looked up anew by each use (OpenSSL 3, crypto(7), "Performance").
+ *  */
 static EVP_MD *sha256;
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 

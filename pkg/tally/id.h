@@ -2,8 +2,8 @@
  *
  * A job id is 24 bytes in Crockford's base32, lower case, 39 characters: 48 bits Unix ms, 16 bits
  * partition of the results topic, 64 random bits, and the first 64 bits of
- * HMAC-SHA256(secret, tenant || the first 16 bytes).  Whoever has the secret knows without a look-up
- * whether an id is genuine and whose it is.  Any thread. */
+ * HMAC-SHA256(secret, tenant || the first 16 bytes).  Whoever has the secret knows without a
+ * look-up whether an id is genuine and whose it is.  Any thread. */
 #ifndef TALLY_ID_H
 #define TALLY_ID_H
 
@@ -62,8 +62,8 @@ TALLY_MUST_CHECK tally_status tally_job_id_parse(const char *text, size_t len,
 						 struct tally_job_id *out_id,
 						 struct tally_job_id_parts *out_parts);
 
-/* Whether the id was made with one of the secrets for this tenant; compared in constant time.  False
- * for foreign ids: those are looked up. */
+/* Whether the id was made with one of the secrets for this tenant; compared in constant time. 
+ * False for foreign ids: those are looked up. */
 bool tally_job_id_is_genuine(const struct tally_job_id *id, const struct tally_secrets *secrets,
 			     const char *tenant);
 

@@ -97,8 +97,8 @@ TALLY_MUST_CHECK tally_status tally_sync_reply_read(const void *key, size_t key_
 /* Adds a text header with storage of the set; too many or too long ones set is_full. */
 void tally_headers_add(struct tally_headers *headers, const char *name, const char *value);
 
-/* Writes an error document: {"code","title","detail","retryable","source"} into buf, as the value of
- * a failed result; *out_len is the length needed.  TALLY_TOO_LARGE when cap is less. */
+/* Writes an error document: {"code","title","detail","retryable","source"} into buf, as the value
+ * of a failed result; *out_len is the length needed.  TALLY_TOO_LARGE when cap is less. */
 TALLY_MUST_CHECK tally_status tally_error_encode(const struct tally_error *error, char *buf,
 						 size_t cap, size_t *out_len);
 

@@ -1,7 +1,8 @@
 /* request.h - the value of a request message: {"dataset":"comments","params":{"login":"ann"}}.
  *
- * UTF-8 JSON, at most 64 KiB, no name twice, no NUL; jobs may carry format and labels.  A parameter is
- * a string, a number or a boolean; null is absent.  What a parameter means is its dataset's affair. */
+ * UTF-8 JSON, at most 64 KiB, no name twice, no NUL; jobs may carry format and labels.  A parameter
+ * is a string, a number or a boolean; null is absent.  What a parameter means is its dataset's
+ * affair. */
 #ifndef TALLY_REQUEST_H
 #define TALLY_REQUEST_H
 
