@@ -3,6 +3,8 @@
  *  */
 #include "dataset/result.h"
 
+#include "base/utf8.h"
+
 #define ASCII_HIGHS UINT64_C(0x8080808080808080)
 #define ASCII_ONES  UINT64_C(0x0101010101010101)
 
@@ -16,38 +18,6 @@ put(struct buf *buf, const void *data, size_t len)
 		memcpy(buf->data + buf->len, data, len);
 	buf->len += len;
 	return TALLY_OK;
-}
-
-/* The length of the UTF-8 sequence at a byte of 0x80 or more (RFC 3629: no overlong forms, no
- * surrogates, at most U+10FFFF); 0 when it is none. */
-static size_t
-sequence_len(const unsigned char *at, size_t left)
-{
-	static const struct {
-		unsigned char first, last, low, high, len;
-	} forms[] = {
-		{ 0xC2, 0xDF, 0x80, 0xBF, 2 },
-                { 0xE0, 0xE0, 0xA0, 0xBF, 3 },
-		{ 0xE1, 0xEC, 0x80, 0xBF, 3 },
-                { 0xED, 0xED, 0x80, 0x9F, 3 },
-		{ 0xEE, 0xEF, 0x80, 0xBF, 3 },
-                { 0xF0, 0xF0, 0x90, 0xBF, 4 },
-		{ 0xF1, 0xF3, 0x80, 0xBF, 4 },
-                { 0xF4, 0xF4, 0x80, 0x8F, 4 },
-	};
-	size_t i = 0;
-
-	while (i < sizeof forms / sizeof forms[0] && at[0] > forms[i].last)
-		i++;
-	if (i == sizeof forms / sizeof forms[0] || at[0] < forms[i].first || forms[i].len > left)
-		return 0;
-	if (at[1] < forms[i].low || at[1] > forms[i].high)
-		return 0;
-	for (size_t k = 2; k < forms[i].len; k++) {
-		if ((at[k] & 0xC0) != 0x80)
-			return 0;
-	}
-	return forms[i].len;
 }
 
 /* Whether eight bytes are ASCII that stands for itself.  Each term has the high bit of every byte
@@ -84,7 +54,7 @@ plain_len(const unsigned char *at, size_t len, bool *is_valid)
 			i++;
 			continue;
 		}
-		size_t n = sequence_len(at + i, len - i);
+		size_t n = utf8_sequence((const char *)at + i, len - i);
 		if (n == 0) {
 			*is_valid = false;
 			return i;
