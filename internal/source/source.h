@@ -77,7 +77,8 @@ struct source_query {
 	void *ctx;
 	/* the source's own */
 	TAILQ_ENTRY(source_query) link;
-	void *connection;
+	void *connection; /* NULL: it waits for one */
+	int64_t since_ms; /* when it came, clock_mono_ms() */
 };
 
 TAILQ_HEAD(source_query_list, source_query);
