@@ -27,6 +27,7 @@ http_conn_open(struct http_server *server, int fd)
 	conn->phase = CONN_IDLE;
 	conn->due_ms = clock_mono_ms() + server->options.idle_timeout_ms;
 	conn->has_begun = false;
+	conn->has_left = false;
 	/* Nothing was received before the first request. */
 	conn->has_base = true;
 	conn->base_bytes = 0;
@@ -65,6 +66,7 @@ http_conn_reading(struct conn *conn, struct http_request *request)
 {
 	pthread_mutex_lock(&conn->lock);
 	conn->request = request;
+	conn->has_left = false;
 	if (conn->phase != CONN_CUT)
 		conn->phase = CONN_READING;
 	if (!conn->has_begun)
@@ -172,6 +174,7 @@ http_conn_idle(struct conn *conn)
 	if (conn->phase != CONN_CUT)
 		conn->phase = CONN_IDLE;
 	conn->has_begun = false;
+	conn->has_left = false;
 	conn->has_base = false;
 	conn->due_ms = clock_mono_ms() + conn->server->options.idle_timeout_ms;
 	pthread_mutex_unlock(&conn->lock);

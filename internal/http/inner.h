@@ -50,6 +50,7 @@ struct conn {
 	bool has_begun; /* IDLE: the first byte of a request has come, due_ms is of a request */
 	uint64_t
 	    base_bytes;  /* IDLE: received before the request; SENDING: acknowledged at the start */
+	bool has_left;   /* IDLE, READING: its FIN was there at the last look */
 	bool is_calling; /* on_gone runs */
 	struct http_request *request;
 };

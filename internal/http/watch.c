@@ -3,8 +3,7 @@
  * libmicrohttpd 0.9.75 does not look at a suspended connection, and knows only inactivity: one byte
  * a second keeps a connection for ever.  So the watcher has its own epoll for the sockets of
  * waiting requests, and looks at every connection a few times within the shortest limit.  What came
- * in and what the client has acknowledged is asked of the kernel (TCP_INFO): libmicrohttpd tells
- * neither.
+ * in, what the client has acknowledged and whether it has left is asked of the kernel (TCP_INFO).
  *
  * It accepts, too: MHD_quiesce_daemon of 0.9.75 aborts the process when one of the pool's threads
  * takes the listening socket out of its epoll set at the same moment. */
@@ -32,6 +31,7 @@
 #define TICKS_A_LIMIT    8
 #define SHORTEST_TICK_MS 10
 #define LONGEST_TICK_MS  500
+#define CLOSE_WAIT       8 /* TCP_CLOSE_WAIT of netinet/tcp.h, which linux/tcp.h does not go with */
 
 /* ---- clients that leave ------------------------------------------------------ */
 
@@ -75,56 +75,64 @@ ask_kernel(int fd, struct tcp_info *out_info)
 
 /* A request begins with its first byte, which libmicrohttpd does not tell us. */
 static bool
-is_late_idle(struct conn *conn, int64_t now_ms)
+is_late_idle(struct conn *conn, const struct tcp_info *info, int64_t now_ms)
 {
-	struct tcp_info info;
-
-	if (!conn->has_begun && ask_kernel(conn->fd, &info)) {
-		if (!conn->has_base)
-			conn->base_bytes = info.tcpi_bytes_received;
-		conn->has_base = true;
-		if (info.tcpi_bytes_received > conn->base_bytes) {
-			conn->has_begun = true;
-			conn->due_ms = now_ms + conn->server->options.request_timeout_ms;
-		}
+	if (!conn->has_base)
+		conn->base_bytes = info->tcpi_bytes_received;
+	conn->has_base = true;
+	if (!conn->has_begun && info->tcpi_bytes_received > conn->base_bytes) {
+		conn->has_begun = true;
+		conn->due_ms = now_ms + conn->server->options.request_timeout_ms;
 	}
 	return now_ms >= conn->due_ms;
 }
 
+/* libmicrohttpd 0.9.75 overlooks a FIN that came with the last bytes it read, and would keep the
+ * connection for as long as it may last.  It had from one look to the next to see it. */
 static bool
-is_late_sending(struct conn *conn, int64_t now_ms)
+is_left(struct conn *conn, const struct tcp_info *info)
+{
+	bool was_there = conn->has_left;
+
+	conn->has_left = info->tcpi_state == CLOSE_WAIT;
+	return was_there && conn->has_left;
+}
+
+static bool
+is_late_sending(struct conn *conn, const struct tcp_info *info, int64_t now_ms)
 {
 	int64_t window_ms = conn->server->options.stall_timeout_ms;
 	uint64_t least = (uint64_t)window_ms * LEAST_BYTES_A_S / 1000;
-	struct tcp_info info;
 
-	if ((conn->has_base && now_ms < conn->due_ms) || !ask_kernel(conn->fd, &info))
+	if (conn->has_base && now_ms < conn->due_ms)
 		return false;
-	if (conn->has_base && info.tcpi_bytes_acked - conn->base_bytes < least)
+	if (conn->has_base && info->tcpi_bytes_acked - conn->base_bytes < least)
 		return true;
 	conn->has_base = true;
-	conn->base_bytes = info.tcpi_bytes_acked;
+	conn->base_bytes = info->tcpi_bytes_acked;
 	conn->due_ms = now_ms + window_ms;
 	return false;
 }
 
-static bool
-is_late(struct conn *conn, int64_t now_ms)
+enum verdict { FINE, LATE, LEFT };
+
+static enum verdict
+look_at(struct conn *conn, int64_t now_ms)
 {
-	switch (conn->phase) {
-	case CONN_IDLE:
-		return is_late_idle(conn, now_ms);
-	case CONN_READING:
-		return now_ms >= conn->due_ms;
-	case CONN_SENDING:
-		return is_late_sending(conn, now_ms);
-	case CONN_FREE:
-	case CONN_HANDLED:
-	case CONN_WAITING:
-	case CONN_CUT:
-		break;
-	}
-	return false;
+	bool is_watched =
+	    conn->phase == CONN_IDLE || conn->phase == CONN_READING || conn->phase == CONN_SENDING;
+	struct tcp_info info;
+
+	if (!is_watched || !ask_kernel(conn->fd, &info))
+		return FINE;
+	if (conn->phase == CONN_SENDING)
+		return is_late_sending(conn, &info, now_ms) ? LATE : FINE;
+	if (conn->phase == CONN_READING && now_ms >= conn->due_ms)
+		return LATE;
+	/* An idle connection that is closed was not too slow. */
+	if (conn->phase == CONN_IDLE && is_late_idle(conn, &info, now_ms))
+		return conn->has_begun ? LATE : LEFT;
+	return is_left(conn, &info) ? LEFT : FINE;
 }
 
 static void
@@ -134,12 +142,13 @@ reap(struct http_server *server)
 
 	for (uint32_t i = 0; i < server->n_conns; i++) {
 		struct conn *conn = &server->conns[i];
+		enum verdict verdict;
 
 		pthread_mutex_lock(&conn->lock);
-		if (is_late(conn, now_ms)) {
-			/* An idle connection that is closed is not too slow. */
-			if (conn->phase != CONN_IDLE || conn->has_begun)
-				atomic_fetch_add(&server->n_reaped, 1);
+		verdict = look_at(conn, now_ms);
+		if (verdict == LATE)
+			atomic_fetch_add(&server->n_reaped, 1);
+		if (verdict != FINE) {
 			conn->phase = CONN_CUT;
 			(void)shutdown(conn->fd, SHUT_RDWR);
 		}

@@ -730,6 +730,26 @@ Test(http_server, tells_when_the_client_of_a_waiting_request_leaves)
 	cr_assert_eq(http_server_stats(server).gone, 3);
 }
 
+Test(http_server, notices_clients_that_leave_between_and_within_requests)
+{
+	static const char *const parts[] = {
+		"",
+		"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHo",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na",
+	};
+
+	start();
+	for (int i = 0; i < 400; i++) {
+		int fd = client();
+
+		say(fd, parts[i % 4]);
+		leave(fd, i % 8 < 4 ? CLOSES : RESETS);
+	}
+	wait_until(connections, 0);
+	cr_assert_eq(reaped(), 0);
+}
+
 Test(http_server, lets_on_gone_answer)
 {
 	start();
