@@ -83,7 +83,7 @@ struct numeric {
 	const unsigned char *digits;
 	int n_digits;
 	int weight;
-	int scale;
+	unsigned scale;
 };
 
 /* The digit of base 10,000 with that weight. */
@@ -111,18 +111,17 @@ write_whole(const struct numeric *numeric, char *out)
 {
 	char digits[PG_NUMERIC_DIGITS + 4];
 	size_t n = 0;
-	size_t skip = 0;
+	size_t n_written = 0;
 
 	for (int weight = numeric->weight; weight >= 0; weight--, n += 4)
 		write_group(numeric, weight, digits + n);
-	while (skip < n && digits[skip] == '0')
-		skip++;
-	if (skip == n) {
-		out[0] = '0';
-		return 1;
+	for (size_t i = 0; i < n; i++) {
+		if (n_written > 0 || digits[i] != '0')
+			out[n_written++] = digits[i];
 	}
-	memcpy(out, digits + skip, n - skip);
-	return n - skip;
+	if (n_written == 0)
+		out[n_written++] = '0';
+	return n_written;
 }
 
 static bool
@@ -131,9 +130,11 @@ is_short_enough(const char *digits, size_t n_whole, size_t n_fraction)
 	size_t n = n_whole + n_fraction;
 	size_t zeros = 0;
 
+	if (n_whole > PG_NUMERIC_DIGITS || n > PG_NUMERIC_DIGITS)
+		return false;
 	while (zeros < n && digits[zeros] == '0')
 		zeros++;
-	return n <= PG_NUMERIC_DIGITS && n - zeros <= PG_NUMERIC_SIGNIFICANT;
+	return n - zeros <= PG_NUMERIC_SIGNIFICANT;
 }
 
 static size_t

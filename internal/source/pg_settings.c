@@ -75,11 +75,11 @@ set_keywords(struct pg_settings *settings)
 	/* What comes later wins: defaults, the URL, and what must be so. */
 	const char *options = settings->is_plain ? settings->plain_options : settings->options;
 	const char *const pairs[PG_KEYWORDS][2] = {
-		{ "gssencmode", "disable" },
-		{ "fallback_application_name", settings->application },
-		{ "dbname", settings->url },
-		{ "client_encoding", "UTF8" },
-		{ "options", options },
+		{ "gssencmode",                "disable"             },
+                { "fallback_application_name", settings->application },
+		{ "dbname",                    settings->url         },
+                { "client_encoding",           "UTF8"                },
+		{ "options",                   options               },
 	};
 
 	for (size_t i = 0; i < PG_KEYWORDS; i++) {

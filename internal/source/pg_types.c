@@ -57,13 +57,20 @@ pg_type_of(Oid oid)
 		Oid oid;
 		enum tally_type type;
 	} known[] = {
-		{ OID_TEXT, TALLY_TEXT },           { OID_INT8, TALLY_INT },
-		{ OID_INT4, TALLY_INT },            { OID_VARCHAR, TALLY_TEXT },
-		{ OID_DATE, TALLY_DATE },           { OID_TIMESTAMP, TALLY_TIMESTAMP },
-		{ OID_BOOL, TALLY_BOOL },           { OID_UUID, TALLY_UUID },
-		{ OID_FLOAT8, TALLY_FLOAT },        { OID_NUMERIC, TALLY_DECIMAL },
-		{ OID_INT2, TALLY_INT },            { OID_FLOAT4, TALLY_FLOAT },
-		{ OID_BPCHAR, TALLY_TEXT },         { OID_NAME, TALLY_TEXT },
+		{ OID_TEXT,        TALLY_TEXT        },
+		{ OID_INT8,        TALLY_INT         },
+		{ OID_INT4,        TALLY_INT         },
+		{ OID_VARCHAR,     TALLY_TEXT        },
+		{ OID_DATE,        TALLY_DATE        },
+		{ OID_TIMESTAMP,   TALLY_TIMESTAMP   },
+		{ OID_BOOL,        TALLY_BOOL        },
+		{ OID_UUID,        TALLY_UUID        },
+		{ OID_FLOAT8,      TALLY_FLOAT       },
+		{ OID_NUMERIC,     TALLY_DECIMAL     },
+		{ OID_INT2,        TALLY_INT         },
+		{ OID_FLOAT4,      TALLY_FLOAT       },
+		{ OID_BPCHAR,      TALLY_TEXT        },
+		{ OID_NAME,        TALLY_TEXT        },
 		{ OID_TIMESTAMPTZ, TALLY_TIMESTAMPTZ },
 	};
 

@@ -50,8 +50,8 @@ TALLY_MUST_CHECK tally_status pg_params_encode(const struct source_query *query,
 void pg_params_fini(struct pg_params *params);
 
 /* Reads a cell of len bytes in the binary form of oid (of a user's type: text) into *out_value;
- * text goes to the memory of rows.  A value that Tally cannot represent (NaN, infinity, years outside
- * 0001-9999, more than 38 digits) is VALUE_BAD.  TALLY_SOURCE_ERROR: not that type's form.
+ * text goes to the memory of rows.  A value that Tally cannot represent (NaN, infinity, years
+ * outside 0001-9999, more than 38 digits) is VALUE_BAD.  TALLY_SOURCE_ERROR: not that type's form.
  * TALLY_TOO_LARGE, TALLY_NO_MEMORY: as rows_copy_text. */
 TALLY_MUST_CHECK tally_status pg_decode(Oid oid, const char *data, size_t len, struct rows *rows,
 					struct value *out_value);

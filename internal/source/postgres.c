@@ -314,7 +314,7 @@ on_down(void *ctx, bool was_up, const struct tally_error *err)
 	struct postgres *postgres = slot->postgres;
 	struct pg_outcome *outcome = &slot->run.outcome;
 
-	(void)snprintf(postgres->reason, sizeof postgres->reason, "%s", err->detail);
+	(void)snprintf(postgres->reason, sizeof postgres->reason, "%.255s", err->detail);
 	note_down(postgres, was_up);
 	if (!slot->run.query)
 		return;
