@@ -1,118 +1,24 @@
-/* A source against a real PostgreSQL: that of TEST_POSTGRES_URL_DB1, or a private one. */
+/* A source against a real PostgreSQL: values, many queries, errors, settings. */
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 
-#include <signal.h>
-
-#include <libpq-fe.h>
-
 #include "base/clock.h"
 #include "source/postgres.h"
-#include "support/asking.h"
-#include "support/cluster.h"
-
-static struct cluster *shared; /* in the runner's process; the tests have its URL */
-
-static const char *
-url(void)
-{
-	return getenv("TEST_POSTGRES_URL_DB1");
-}
-
-static void
-execute(const char *sql)
-{
-	PGconn *pg = PQconnectdb(url());
-	PGresult *result = PQexec(pg, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK
-	    && PQresultStatus(result) != PGRES_TUPLES_OK) {
-		(void)fprintf(stderr, "%s: %s\n", sql, PQerrorMessage(pg));
-		abort();
-	}
-	PQclear(result);
-	PQfinish(pg);
-}
+#include "support/postgres_source.h"
 
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
 	(void)tests;
-	if (!url()) {
-		shared = cluster_start();
-		(void)setenv("TEST_POSTGRES_URL_DB1", shared->url, 1);
-	}
-	execute("SET client_min_messages = error; DROP SCHEMA IF EXISTS tally_source CASCADE;"
-		"CREATE SCHEMA tally_source;"
-		"CREATE EXTENSION IF NOT EXISTS citext SCHEMA tally_source;"
-		"CREATE TYPE tally_source.mood AS ENUM ('sad', 'glad');"
-		"CREATE DOMAIN tally_source.positive AS int CHECK (VALUE > 0);"
-		"CREATE DOMAIN tally_source.feeling AS tally_source.mood;"
-		"CREATE TABLE tally_source.changing (n int);"
-		"INSERT INTO tally_source.changing VALUES (7);");
+	postgres_before_all();
 }
 
 ReportHook(POST_ALL)(struct criterion_global_stats *stats)
 {
 	(void)stats;
-	if (!shared)
-		execute("SET client_min_messages = error; DROP SCHEMA tally_source CASCADE");
-	cluster_stop(shared);
+	postgres_after_all();
 }
 
-/* ---- a source for each test ---------------------------------------------------------------- */
-
-static struct loop *loop;
-static struct source *source;
-static struct cluster *own; /* of one test */
-
-static void
-open_at(const char *at, size_t connections, size_t queue_max, int query_timeout_ms)
-{
-	struct postgres_options options = {
-		.name = "db1",
-		.url = at,
-		.loop = loop,
-		.connections = connections,
-		.queue_max = queue_max,
-		.query_timeout_ms = query_timeout_ms,
-		.seed = 1,
-	};
-	struct tally_error err;
-
-	cr_assert_eq(source_postgres_open(&options, &source, &err), TALLY_OK, "%s", err.detail);
-}
-
-/* Opens one with an application name of its own, to be found in pg_stat_activity. */
-static void
-open_as(const char *name, size_t connections)
-{
-	char at[512];
-
-	(void)snprintf(at, sizeof at, "%s%capplication_name=%s", url(),
-		       strchr(url(), '?') ? '&' : '?', name);
-	open_at(at, connections, 1000, 0);
-}
-
-static void
-begin(void)
-{
-	struct tally_error err;
-
-	cr_assert_eq(loop_new(NULL, NULL, &loop, &err), TALLY_OK);
-}
-
-static void
-end(void)
-{
-	source_free(source);
-	source = NULL;
-	loop_free(loop);
-	loop = NULL;
-	cluster_stop(own);
-	own = NULL;
-}
-
-TestSuite(postgres, .init = begin, .fini = end, .timeout = 60);
+TestSuite(postgres, .init = postgres_begin, .fini = postgres_end, .timeout = 60);
 
 static struct value
 parsed(enum tally_type type, const char *text)
@@ -127,53 +33,6 @@ parsed(enum tally_type type, const char *text)
 	cr_assert_eq(value_parse(type, text, strlen(text), &value, &err), TALLY_OK, "%s: %s", text,
 		     err.detail);
 	return value;
-}
-
-/* Counts what a query finds, from a connection of its own. */
-static int
-count(const char *sql)
-{
-	PGconn *pg = PQconnectdb(url());
-	PGresult *result = PQexec(pg, sql);
-	int n = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
-
-	PQclear(result);
-	PQfinish(pg);
-	return n;
-}
-
-/* Runs the loop until the server has n of them; false after within_ms. */
-static bool
-await_count(const char *sql, int n, int within_ms)
-{
-	int64_t until_ms = clock_mono_ms() + within_ms;
-
-	while (count(sql) != n) {
-		if (clock_mono_ms() > until_ms)
-			return false;
-		loop_step(loop, 20);
-	}
-	return true;
-}
-
-static bool
-await_connected(uint64_t n)
-{
-	int64_t until_ms = clock_mono_ms() + ASKING_PATIENCE_MS;
-
-	while (source->stats.connected != n && clock_mono_ms() < until_ms)
-		loop_step(loop, 20);
-	return source->stats.connected == n;
-}
-
-static bool
-await_reconnects(uint64_t n)
-{
-	int64_t until_ms = clock_mono_ms() + ASKING_PATIENCE_MS;
-
-	while (source->stats.reconnects < n && clock_mono_ms() < until_ms)
-		loop_step(loop, 20);
-	return source->stats.reconnects == n;
 }
 
 static void
@@ -248,7 +107,7 @@ send_scalar(enum tally_type type, const char *text)
 
 Test(postgres, takes_and_returns_a_scalar_of_every_type)
 {
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	for (size_t i = 0; i < BOTH_WAYS; i++) {
 		for (size_t j = 0; j < 6 && both_ways[i].texts[j]; j++)
 			send_scalar(both_ways[i].type, both_ways[i].texts[j]);
@@ -279,7 +138,7 @@ send_array(enum tally_type type, const struct value *values, size_t n)
 
 Test(postgres, takes_an_array_of_every_type_with_nulls_and_an_empty_one)
 {
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	for (size_t i = 0; i < BOTH_WAYS; i++) {
 		struct value values[7];
 		size_t n = 0;
@@ -310,7 +169,7 @@ Test(postgres, takes_aligned_arrays_and_scalars_in_one_statement)
 	};
 	struct asking asking;
 
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	asking_init(&asking, "SELECT a || b::text || $3 FROM unnest($1, $2) AS u (a, b)", binds, 3,
 		    arguments);
 	cr_assert_eq(asking_run(&asking, source, loop), TALLY_OK, "%s", asking.err.detail);
@@ -388,7 +247,7 @@ expect_literal(size_t i)
 
 Test(postgres, describes_and_reads_every_type_and_marks_what_it_cannot_represent)
 {
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	for (size_t i = 0; i < sizeof literals / sizeof *literals; i++)
 		expect_literal(i);
 }
@@ -403,7 +262,7 @@ Test(postgres, runs_many_queries_over_few_connections)
 	struct value values[N];
 	struct source_argument arguments[N];
 
-	open_at(url(), 4, N, 0);
+	open_at(postgres_url(), 4, N, 0);
 	for (int i = 0; i < N; i++) {
 		values[i] = (struct value){ .type = TALLY_INT, .state = VALUE_SET, .i = i };
 		arguments[i] = (struct source_argument){ &values[i], 1 };
@@ -431,7 +290,7 @@ Test(postgres, refuses_what_does_not_fit_the_queue)
 {
 	struct asking askings[4];
 
-	open_at(url(), 1, 2, 0);
+	open_at(postgres_url(), 1, 2, 0);
 	cr_assert(await_connected(1));
 	for (int i = 0; i < 4; i++) {
 		asking_init(&askings[i], "SELECT 1 FROM pg_sleep(0.05)", NULL, 0, NULL);
@@ -451,7 +310,7 @@ Test(postgres, stops_reading_at_the_budget_and_goes_on_afterwards)
 	struct asking asking;
 	int64_t from_ms = clock_mono_ms();
 
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	asking_init(&asking, "SELECT repeat('x', 1000), generate_series(1, 100000000)", NULL, 0,
 		    NULL);
 	cr_expect_eq(asking_run(&asking, source, loop), TALLY_TOO_LARGE);
@@ -469,7 +328,7 @@ Test(postgres, sends_and_reads_megabytes)
 	struct source_argument argument = { values, N };
 	struct asking asking;
 
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	for (int i = 0; i < N; i++)
 		values[i] = (struct value){ .type = TALLY_INT, .state = VALUE_SET, .i = i };
 	asking_init(&asking, "SELECT v FROM unnest($1) WITH ORDINALITY AS u (v, i) ORDER BY i",
@@ -480,107 +339,6 @@ Test(postgres, sends_and_reads_megabytes)
 	cr_expect_eq(rows_cell(asking.rows, N - 1, 0)->i, N - 1);
 	asking_fini(&asking);
 	free(values);
-}
-
-/* ---- late, cancelled, closed --------------------------------------------------------------- */
-
-#define SLEEPERS(name)                                                                             \
-	"SELECT count(*) FROM pg_stat_activity WHERE application_name = '" name                    \
-	"' AND state = 'active'"
-
-Test(postgres, ends_a_late_query_here_at_once_and_on_the_server_within_two_seconds)
-{
-	struct asking asking;
-
-	open_as("tally_late", 1);
-	asking_init(&asking, "SELECT 1 FROM pg_sleep(30)", NULL, 0, NULL);
-	asking.query.deadline_ms = clock_mono_ms() + 300;
-	cr_expect_eq(asking_run(&asking, source, loop), TALLY_DEADLINE_EXCEEDED);
-	cr_expect_lt(asking.ended_ms - asking.query.deadline_ms, 200);
-	cr_expect(await_count(SLEEPERS("tally_late"), 0, 2000));
-	expect_answer("SELECT 4::int8", 4);
-}
-
-Test(postgres, ends_a_query_that_waits_at_its_deadline)
-{
-	struct asking long_one, late;
-
-	open_at(url(), 1, 10, 0);
-	asking_init(&long_one, "SELECT 1 FROM pg_sleep(0.6)", NULL, 0, NULL);
-	asking_init(&late, "SELECT 1", NULL, 0, NULL);
-	cr_assert(await_connected(1));
-	asking_start(&long_one, source);
-	late.query.deadline_ms = clock_mono_ms() + 100;
-	cr_expect_eq(asking_run(&late, source, loop), TALLY_DEADLINE_EXCEEDED);
-	cr_expect_not(long_one.is_over);
-	cr_assert(asking_wait(&long_one, loop));
-	cr_expect_eq(long_one.status, TALLY_OK);
-	asking_fini(&long_one);
-	late.query.deadline_ms = clock_mono_ms() - 1;
-	asking_start(&late, source);
-	cr_expect(late.is_over && late.status == TALLY_DEADLINE_EXCEEDED);
-}
-
-Test(postgres, lets_the_server_end_what_passes_its_own_limit)
-{
-	struct asking asking;
-
-	open_at(url(), 1, 10, 200);
-	asking_init(&asking, "SELECT 1 FROM pg_sleep(30)", NULL, 0, NULL);
-	cr_expect_eq(asking_run(&asking, source, loop), TALLY_DEADLINE_EXCEEDED);
-	cr_expect_str_eq(asking.err.sqlstate, "57014");
-	expect_answer("SELECT 4::int8", 4);
-	cr_expect_eq(source->stats.reconnects, 0);
-}
-
-Test(postgres, cancels_what_runs_and_what_waits)
-{
-	struct asking running, waiting;
-
-	open_as("tally_cancel", 1);
-	cr_assert(await_connected(1));
-	asking_init(&running, "SELECT 1 FROM pg_sleep(30)", NULL, 0, NULL);
-	asking_init(&waiting, "SELECT 1", NULL, 0, NULL);
-	asking_start(&running, source);
-	asking_start(&waiting, source);
-	cr_assert(await_count(SLEEPERS("tally_cancel"), 1, 5000));
-	source_cancel(source, &waiting.query);
-	cr_expect(waiting.is_over && waiting.status == TALLY_CANCELLED);
-	source_cancel(source, &running.query);
-	cr_expect(running.is_over && running.status == TALLY_CANCELLED);
-	cr_expect(await_count(SLEEPERS("tally_cancel"), 0, 2000));
-	expect_answer("SELECT 4::int8", 4);
-	cr_expect_eq(running.n_done, 1);
-}
-
-Test(postgres, ends_everything_when_it_is_freed)
-{
-	struct asking askings[6];
-
-	open_at(url(), 2, 10, 0);
-	cr_assert(await_connected(2));
-	for (int i = 0; i < 5; i++) {
-		asking_init(&askings[i], "SELECT 1 FROM pg_sleep(30)", NULL, 0, NULL);
-		asking_start(&askings[i], source);
-	}
-	asking_init(&askings[5], "SELECT 1", NULL, 0, NULL);
-	asking_describe(&askings[5], source);
-	for (int i = 0; i < 5; i++)
-		loop_step(loop, 10);
-	source_free(source);
-	source = NULL;
-	for (int i = 0; i < 6; i++) {
-		cr_expect_eq(askings[i].n_done, 1);
-		cr_expect_eq(askings[i].status, TALLY_CANCELLED);
-	}
-}
-
-Test(postgres, can_be_freed_while_it_connects)
-{
-	open_at(url(), 3, 10, 0);
-	loop_step(loop, 100);
-	source_free(source);
-	source = NULL;
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -600,7 +358,7 @@ expect_error(const char *sql, tally_status status, const char *detail)
 
 Test(postgres, tells_what_the_database_refused_without_quoting_values)
 {
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	expect_error("SELECT 1 / (random() * 0)::int", TALLY_SOURCE_ERROR,
 		     "test.sql:14: division by zero (22012)");
 	expect_error("SELECT (x || 'secret')::int FROM (VALUES ('a')) AS v (x)", TALLY_SOURCE_ERROR,
@@ -631,7 +389,7 @@ expect_wrong(const char *sql, const char *detail)
 
 Test(postgres, says_what_is_wrong_with_a_definition)
 {
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	expect_wrong("SELECT * FROM x", "test.sql:14: relation \"x\" does not exist (42P01)");
 	expect_wrong("SELEC 1", "test.sql:14: syntax error at or near \"SELEC\" (42601)");
 	expect_wrong("SELECT 1 AS n, '{}'::jsonb AS x",
@@ -649,91 +407,15 @@ Test(postgres, prepares_anew_when_a_table_has_changed)
 {
 	struct asking asking;
 
-	open_at(url(), 1, 10, 0);
+	open_at(postgres_url(), 1, 10, 0);
 	asking_init(&asking, "SELECT * FROM tally_source.changing", NULL, 0, NULL);
 	cr_assert_eq(asking_run(&asking, source, loop), TALLY_OK, "%s", asking.err.detail);
 	asking_fini(&asking);
-	execute("ALTER TABLE tally_source.changing ALTER n TYPE bigint");
+	postgres_execute("ALTER TABLE tally_source.changing ALTER n TYPE bigint");
 	cr_assert_eq(asking_run(&asking, source, loop), TALLY_OK, "%s", asking.err.detail);
 	cr_expect_eq(rows_cell(asking.rows, 0, 0)->i, 7);
 	asking_fini(&asking);
 	cr_expect_eq(source->stats.reconnects, 0);
-}
-
-/* ---- away ---------------------------------------------------------------------------------- */
-
-Test(postgres, connects_again_after_its_backend_was_terminated)
-{
-	struct asking asking;
-
-	open_as("tally_killed", 2);
-	cr_assert(await_connected(2));
-	asking_init(&asking, "SELECT 1 FROM pg_sleep(30)", NULL, 0, NULL);
-	asking_start(&asking, source);
-	cr_assert(await_count(SLEEPERS("tally_killed"), 1, 5000));
-	execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-		" WHERE application_name = 'tally_killed'");
-	cr_assert(asking_wait(&asking, loop));
-	cr_expect_eq(asking.status, TALLY_SOURCE_UNAVAILABLE);
-	cr_expect_str_eq(asking.err.source, "db1");
-	cr_assert(await_reconnects(2));
-	expect_answer("SELECT 4::int8", 4);
-}
-
-static void
-expect_unavailable(const char *at, int deadline_ms, int least_ms, int most_ms)
-{
-	struct asking asking;
-	int64_t from_ms = clock_mono_ms();
-
-	open_at(at, 2, 10, 0);
-	asking_init(&asking, "SELECT 1", NULL, 0, NULL);
-	asking.query.deadline_ms = from_ms + deadline_ms;
-	cr_expect_eq(asking_run(&asking, source, loop), TALLY_SOURCE_UNAVAILABLE);
-	cr_expect_geq(asking.ended_ms - from_ms, least_ms);
-	cr_expect_leq(asking.ended_ms - from_ms, most_ms);
-	cr_expect_eq(strncmp(asking.err.detail, "db1 cannot be reached", 21), 0, "%s",
-		     asking.err.detail);
-	source_free(source);
-	source = NULL;
-}
-
-Test(postgres, fails_after_a_second_when_nobody_listens_or_answers)
-{
-	struct cluster silent = { 0 };
-	int fd = cluster_listen_silently(&silent.port);
-
-	(void)snprintf(silent.url, sizeof silent.url, "postgres://x@127.0.0.1:%d/x", silent.port);
-	expect_unavailable(silent.url, 10000, 900, 1500);
-	expect_unavailable(silent.url, 300, 250, 600);
-	cluster_close(fd);
-	expect_unavailable(silent.url, 10000, 900, 1500);
-}
-
-Test(postgres, survives_a_server_that_freezes_and_one_that_starts_again)
-{
-	own = cluster_start();
-	struct asking asking;
-
-	open_at(own->url, 2, 10, 0);
-	expect_answer("SELECT 4::int8", 4);
-	cr_assert(await_connected(2));
-	cluster_signal(own, SIGSTOP);
-	for (int i = 0; i < 2; i++) {
-		asking_init(&asking, "SELECT 1", NULL, 0, NULL);
-		asking.query.deadline_ms = clock_mono_ms() + 300;
-		cr_expect_eq(asking_run(&asking, source, loop), TALLY_DEADLINE_EXCEEDED);
-		cr_expect_lt(asking.ended_ms - asking.query.deadline_ms, 200);
-	}
-	asking_init(&asking, "SELECT 1", NULL, 0, NULL);
-	cr_expect_eq(asking_run(&asking, source, loop), TALLY_SOURCE_UNAVAILABLE);
-	cluster_signal(own, SIGCONT);
-	cr_assert(await_connected(2));
-	expect_answer("SELECT 5::int8", 5);
-	cluster_restart(own);
-	cr_assert(await_connected(0));
-	cr_assert(await_connected(2));
-	expect_answer("SELECT 6::int8", 6);
 }
 
 /* ---- settings ------------------------------------------------------------------------------ */
@@ -746,7 +428,7 @@ Test(postgres, ignores_the_driver_of_a_url_and_refuses_other_urls_without_quotin
 	struct tally_error err;
 	char at[512];
 
-	(void)snprintf(at, sizeof at, "postgresql+psycopg2%s", strstr(url(), "://"));
+	(void)snprintf(at, sizeof at, "postgresql+psycopg2%s", strstr(postgres_url(), "://"));
 	open_at(at, 1, 10, 0);
 	expect_answer("SELECT 4::int8", 4);
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -762,7 +444,7 @@ Test(postgres, ignores_the_driver_of_a_url_and_refuses_other_urls_without_quotin
 
 Test(postgres, sets_its_session)
 {
-	open_at(url(), 1, 10, 1500);
+	open_at(postgres_url(), 1, 10, 1500);
 	expect_answer("SELECT (current_setting('statement_timeout') = '1500ms'"
 		      " AND current_setting('default_transaction_read_only') = 'on'"
 		      " AND current_setting('TimeZone') = 'UTC' AND current_setting('jit') = 'off'"
