@@ -105,24 +105,26 @@ keep_as_of(struct engine_run *run, const struct batch *batch)
 	}
 }
 
-/* Answers every request of the batch from its lines, which are in the order of the requests. */
+enum whom { ALL, WITHOUT_LINES };
+
+/* Answers requests of the batch from their lines, which are in the order of the requests. */
 static void
-answer_batch(struct engine_run *run)
+answer_batch(struct engine_run *run, const struct batch *batch, enum whom whom)
 {
-	struct batch *batch = run->batch;
 	const struct working *working = &batch->working;
 	size_t line = 0;
 
 	keep_as_of(run, batch);
 	for (size_t i = 0; i < working->n_requests && !run->is_over; i++) {
 		struct engine_answer answer;
-		size_t end = line;
+		size_t first = line;
 
-		while (end < working->n_lines && working_line(working, end)[0] == i)
-			end++;
-		batch_answer(batch, i, line, end - line, &answer);
+		while (line < working->n_lines && working_line(working, line)[0] == i)
+			line++;
+		if (whom == WITHOUT_LINES && line > first)
+			continue;
+		batch_answer(batch, i, first, line - first, &answer);
 		give(run, batch->first + i, &answer);
-		line = end;
 	}
 }
 
@@ -160,29 +162,33 @@ push(struct engine_run *run, size_t first, size_t n)
 	run->ranges[run->n_ranges++] = (struct range){ first, n };
 }
 
-/* Halves the failed batch, or tells its requests; a failure that is nobody's fault ends them all.
- *  */
+/* A failure that is nobody's fault: all are told, but those whom no step left could give a row. */
+static void
+fail_all(struct engine_run *run, const struct batch *batch, const struct tally_error *err)
+{
+	run->n_ranges = 0;
+	answer_batch(run, batch, WITHOUT_LINES);
+	give_failure(run, (struct range){ 0, run->n }, err);
+}
+
+/* Halves the failed batch, or tells its requests. */
 static void
 fail_batch(struct engine_run *run)
 {
-	struct batch *batch = run->batch;
+	struct batch *batch = TAKE(run->batch);
 	struct range range = { batch->first, batch->working.n_requests };
-	tally_status status = batch->status;
 	struct tally_error err = public_error(run, batch);
 
 	batch_stop(batch);
-	run->batch = NULL;
-	batch_free(batch);
-	if (may_be_one_request(status) && range.n > 1) {
+	if (!may_be_one_request(batch->status)) {
+		fail_all(run, batch, &err);
+	} else if (range.n > 1) {
 		push(run, range.first + range.n / 2, range.n - range.n / 2);
 		push(run, range.first, range.n / 2);
-		return;
+	} else {
+		give_failure(run, range, &err);
 	}
-	if (!may_be_one_request(status)) {
-		run->n_ranges = 0;
-		range = (struct range){ 0, run->n };
-	}
-	give_failure(run, range, &err);
+	batch_free(batch);
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
@@ -234,7 +240,7 @@ turn(struct engine_run *run)
 		fail_batch(run);
 		return true;
 	case BATCH_JOINED:
-		answer_batch(run);
+		answer_batch(run, run->batch, ALL);
 		if (run->is_over)
 			return false; /* cancelled on the way: freed with the run */
 		batch_free(TAKE(run->batch));
