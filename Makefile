@@ -96,17 +96,35 @@ $(B)/test/%: $(B)/test/%.o $(TEST_SUPPORT) $(B)/lib/libinternal.a $(B)/lib/libta
 	    $(if $(findstring /race/,$@),,-lcriterion) $(LIBS)
 $(B)/test/%.o: PATHS = $(PATHS_inner) -iquote test
 
-.PHONY: unit integration race asan tsan
+# Private services for the length of a command; and one recursion's worth of parallel jobs.
+SERVICES     := deploy/dev/with-services --postgres --kafka
+TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppressions=%,$(wildcard test/race/suppressions))
+JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: test unit integration e2e race asan tsan
+# One after the other: they measure time, and their output is for reading.  A make of its own for
+# each, because what is installed first changes what this Makefile finds.
+test: ## Everything that CI runs: installs what is missing, builds, checks, tests
+	deploy/dev/packages test
+	@set -e; for target in all check unit asan tsan integration e2e; do \
+		echo "==== $$target"; $(MAKE) $(JOBS) CI=1 $$target; done
 unit: $(UNIT) ## Run the unit tests (no network)
 	test/run-criterion $(B) $^
 integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, real Kafka, mock Kafka)
-	test/run-criterion $(B) $(INTEGRATION)
+	$(SERVICES) -- test/run-criterion $(B) $(INTEGRATION)
 race: $(RACE)
-	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=test/race/suppressions $$t; done
+	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=$(TSAN_OPTIONS) $$t; done
 asan: ## Unit tests under AddressSanitizer and UBSan; a leak fails
 	$(MAKE) VARIANT=asan unit
 tsan: ## Race tests under ThreadSanitizer
 	$(MAKE) VARIANT=tsan race
+e2e: all build/venv/.complete ## Test the programs from outside (real PostgreSQL, real Kafka)
+	$(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract
+build/venv/.complete: test/e2e/requirements.txt
+	rm -rf build/venv
+	python3 -m venv build/venv
+	build/venv/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 # ---- style as tests ----------------------------------------------------------
 .PHONY: check check-layers check-headers check-shape format format-check
@@ -124,11 +142,40 @@ $(B)/%.h.alone: %.h
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CPPFLAGS) $(PATHS_inner) -std=c17 $(WARNINGS) -Wno-pedantic -fsyntax-only -x c $< && touch $@
 
+# ---- run and install ---------------------------------------------------------
+.PHONY: run run-kafka install-packages install uninstall
+run: ## Run Tally here, with demo data; KAFKA=HOST:PORT takes that Kafka, TALLY_LISTEN that port
+	deploy/dev/packages run
+	$(MAKE) $(JOBS) all
+	@deploy/dev/run
+run-kafka: ## The same with a real Kafka of its own (needs Java)
+	deploy/dev/packages kafka
+	$(MAKE) $(JOBS) all
+	@KAFKA=real deploy/dev/run
+install-packages: ## Install the Debian packages for building, running and testing
+	deploy/dev/packages test
+
+DEST := $(DESTDIR)$(PREFIX)
+install: all ## Install into DESTDIR PREFIX
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/tally $(DEST)/share/tally
+	$(if $(BINARIES),install -m 755 $(BINARIES:%=$(B)/bin/%) $(DEST)/bin)
+	install -m 644 $(B)/lib/libtally.a $(DEST)/lib
+	install -m 755 $(B)/lib/libtally.so $(DEST)/lib/libtally.so.1
+	ln -sf libtally.so.1 $(DEST)/lib/libtally.so
+	install -m 644 $(wildcard pkg/tally/*.h) $(DEST)/include/tally
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkg/tally/tally.pc.in > $(DEST)/lib/pkgconfig/tally.pc
+	@set -e; for folder in deploy/datasets migrations; do \
+		[ ! -d $$folder ] || cp -R $$folder $(DEST)/share/tally; done
+uninstall: ## Remove what install installed
+	rm -f $(BINARIES:%=$(DEST)/bin/%) $(DEST)/lib/libtally.a $(DEST)/lib/libtally.so $(DEST)/lib/libtally.so.1
+	rm -f $(DEST)/lib/pkgconfig/tally.pc
+	rm -rf $(DEST)/include/tally $(DEST)/share/tally
+
 # ---- the rest ----------------------------------------------------------------
 .PHONY: clean help
 clean: ## Remove build/
 	rm -rf build
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{ printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
