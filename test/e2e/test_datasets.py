@@ -1,0 +1,168 @@
+"""Datasets that are only files: test/e2e/datasets, over tables of the tests' own."""
+
+import collections
+import datetime
+import decimal
+import random
+import uuid
+
+import psycopg
+import pytest
+
+import rows
+from harness import as_csv, as_json, at_once, shown
+
+SESSIONS = ("nick", "day", "visits", "early", "note")
+ORDERS = ("account", "product", "orders", "pieces", "total")
+NOTE = "at :nick '12:30' ':nick'  $1 :nick :b{y,z}"
+
+
+# ---- blogs, top-posts: generated content ---------------------------------------------------------
+
+def test_blogs_with_their_posts_and_comments(stack, world):
+    def ask(login):
+        answer = stack.ask("blogs", wait=30, login=login)
+        assert answer.content == as_json(rows.BLOGS, world.blogs_of(login)), \
+            (login, shown(answer.content), world.blogs_of(login))
+
+    at_once(ask, world.ids)
+
+
+def test_top_posts_of_a_period_without_any_login(stack, world):
+    periods = [sorted([world.day(), world.day()]) for _ in range(200)]
+    periods += [(day, day) for day in rows.DAYS_OF_INTEREST]
+    periods += [(datetime.date(1, 1, 1), datetime.date(9999, 12, 30)),
+                (datetime.date(1990, 1, 1), datetime.date(1990, 1, 1))]
+
+    def ask(period):
+        since, until = period
+        expected = world.top_posts(*period) if since.year > 1 else \
+            world.top_posts(rows.FIRST_DAY, rows.LAST_DAY)
+        answer = stack.ask("top-posts", wait=30, since=since, until=until)
+        assert answer.content == as_json(rows.TOP_POSTS, expected), \
+            (period, shown(answer.content), expected)
+
+    at_once(ask, periods)
+
+
+# ---- sessions ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def visits(services):
+    """(nick as stored, started), loaded."""
+    numbers = random.Random(12)
+    nicks = ["Anna", "ANNA", "anna", "ЁЖИК", "ёжик", "O'Hara", "o'hara", "straße", "x:y"]
+    visits = [(numbers.choice(nicks),
+               datetime.datetime(2024, 2, numbers.randint(27, 29), numbers.randrange(24),
+                                 numbers.choice([0, 29, 30, 59])))
+              for _ in range(300)]
+    with psycopg.connect(services.db2) as connection:
+        connection.execute("DELETE FROM e2e_visit")
+        with connection.cursor().copy("COPY e2e_visit FROM STDIN") as into:
+            for nick, started in visits:
+                into.write_row((nick, started, ""))
+        folds = connection.execute("SELECT 'ЁЖИК'::citext = 'ёжик'::citext").fetchone()[0]
+    return visits, str.lower if folds else ascii_lower
+
+
+def ascii_lower(text):
+    """What citext folds under the C locale."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def sessions(visits, fold, nick):
+    days = collections.defaultdict(lambda: [0, 0])
+    for stored, started in visits:
+        if fold(stored) == fold(nick):
+            counts = days[started.date().isoformat()]
+            counts[0] += 1
+            counts[1] += started.time() < datetime.time(12, 30)
+    return [(nick, day, *days[day], NOTE) for day in sorted(days)]
+
+
+def test_the_callers_spelling_comes_back_when_the_stored_type_folds(stack, visits):
+    def ask(nick):
+        answer = stack.ask("sessions", wait=30, nick=nick)
+        assert answer.content == as_json(SESSIONS, sessions(*visits, nick)), \
+            (nick, shown(answer.content), sessions(*visits, nick))
+
+    at_once(ask, ["Anna", "ANNA", "anna", "aNNa", "ЁЖИК", "ёжик", "Ёжик", "O'HARA", "STRASSE",
+                  "straße", "X:Y", ":nick", "nobody"] * 10)
+
+
+# ---- orders --------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def orders(services):
+    """(products by id, purchases), loaded; some products are gone."""
+    numbers = random.Random(13)
+    new_id = lambda: uuid.UUID(int=numbers.getrandbits(128))  # noqa: E731
+    products = {new_id(): name for name in ["tea", "Чай", "a,b", "tea", "=1"]}
+    accounts = [new_id() for _ in range(50)]
+    product_ids = [*products, new_id()]
+    amounts = ["0.10", "0.20", "1.1", "1.10", "-3.30", "0", "99999999999999999999.999999",
+               "0.000000000001", "1e3", "-0.01"]
+    purchases = [(i, numbers.choice(accounts), numbers.choice(product_ids),
+                  numbers.randint(-3, 10), decimal.Decimal(numbers.choice(amounts)))
+                 for i in range(600)]
+    with psycopg.connect(services.db2) as connection:
+        connection.execute("DELETE FROM e2e_product")
+        for item in products.items():
+            connection.execute("INSERT INTO e2e_product VALUES (%s, %s)", item)
+    with psycopg.connect(services.db1) as connection:
+        connection.execute("DELETE FROM e2e_purchase")
+        with connection.cursor().copy("COPY e2e_purchase FROM STDIN") as into:
+            for purchase in purchases:
+                into.write_row(purchase)
+    return products, purchases
+
+
+def bought(products, purchases, account):
+    """By product id: two products of the same name are two rows."""
+    by_product = collections.defaultdict(list)
+    for _, buyer, product_id, quantity, amount in purchases:
+        if buyer == account:
+            by_product[product_id].append((quantity, amount))
+    lines = [(str(account), products.get(product_id), len(items),
+              sum(quantity for quantity, _ in items),
+              sum((amount for _, amount in items), decimal.Decimal()))
+             for product_id, items in by_product.items()]
+    return sorted(lines, key=lambda line: (rows.text_key(line[1]), line[2], line[3], line[4]))
+
+
+def test_sums_of_numeric_are_exact_and_the_key_is_a_uuid(stack, orders):
+    def ask(account):
+        answer = stack.ask("orders", wait=30, account=account)
+        assert answer.status_code == 200, answer.text
+        data = answer.json()["data"]
+        assert all(isinstance(row["total"], str) for row in data)
+        got = [(*(row[name] for name in ORDERS[:4]), decimal.Decimal(row["total"]))
+               for row in data]
+        assert got == bought(*orders, account), account
+
+    accounts = {purchase[1] for purchase in orders[1]}
+    with decimal.localcontext(prec=60):
+        at_once(ask, accounts)
+
+
+def test_a_uuid_may_be_written_in_capitals(stack, orders):
+    account = orders[1][0][1]
+    assert stack.ask("orders", account=str(account).upper()).content \
+        == stack.ask("orders", account=str(account)).content
+
+
+def test_a_negative_total_is_a_number_in_csv_not_a_formula(stack, orders):
+    products, purchases = orders
+    for account in sorted({purchase[1] for purchase in purchases}):
+        lines = stack.ask("orders", account=account).json()["data"]
+        if any(line["total"].startswith("-") for line in lines):
+            answer = stack.ask("orders", account=account, format="csv")
+            assert answer.content.decode() == as_csv(ORDERS, [tuple(line.values())
+                                                              for line in lines]).decode()
+            return
+    pytest.fail("no account with a negative total")
+
+
+@pytest.mark.parametrize("account", ["1", "", "g0000000-0000-0000-0000-000000000000"])
+def test_what_is_no_uuid_is_422(stack, account):
+    assert stack.ask("orders", account=account).status_code == 422
