@@ -1,6 +1,7 @@
 """Fixtures: databases and topics of the session, programs of a module.
 
-    deploy/dev/with-services python3 -m pytest test/e2e
+    make e2e
+    deploy/dev/with-services --postgres --kafka -- build/venv/bin/pytest test/e2e
 
 TEST_POSTGRES_URL_DB1, TEST_POSTGRES_URL_DB2  URLs of a superuser; databases of our own are made
 TEST_KAFKA                                    a real broker that nobody else uses meanwhile

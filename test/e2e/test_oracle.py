@@ -29,7 +29,7 @@ def test_the_generator_makes_what_it_should(world):
     assert set(rows.DAYS_OF_INTEREST) <= days
     comments = [world.comments(login) for login in world.ids]
     assert any(line[1] is None for lines in comments for line in lines)  # a deleted post
-    assert any(line[1] == "" for lines in comments for line in lines)
+    assert any(line[1] == " " for lines in comments for line in lines)
     assert any(line[3] > 3 for lines in comments for line in lines)
     assert max(len(login) for login in world.ids) == 256
 
