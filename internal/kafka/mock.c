@@ -26,6 +26,16 @@ create_topics(struct kafka_mock *mock, struct tally_error *err)
 	return TALLY_OK;
 }
 
+/* The client is only the cluster's host; that it has no brokers of its own is no news. */
+static rd_kafka_conf_t *
+quiet_conf(void)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+	(void)rd_kafka_conf_set(conf, "log_level", "3", NULL, 0); /* a constant: cannot fail */
+	return conf;
+}
+
 tally_status
 kafka_mock_start(struct kafka_mock **out_mock, struct tally_error *err)
 {
@@ -35,7 +45,7 @@ kafka_mock_start(struct kafka_mock **out_mock, struct tally_error *err)
 
 	if (!mock)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
-	mock->client = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), reason, sizeof reason);
+	mock->client = rd_kafka_new(RD_KAFKA_PRODUCER, quiet_conf(), reason, sizeof reason);
 	if (mock->client)
 		mock->cluster = rd_kafka_mock_cluster_new(mock->client, 1);
 	status = mock->cluster ? create_topics(mock, err)
