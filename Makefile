@@ -130,14 +130,14 @@ build/venv/.complete: test/e2e/requirements.txt
 .PHONY: check check-layers check-headers check-shape format format-check
 check: check-layers check-headers check-shape format-check ## Layers, headers, shape, formatting
 check-layers: ## Every include points down internal/LAYERS
-	awk -f test/style/layers.awk internal/LAYERS $(SOURCES)
+	$(Q)awk -f test/style/layers.awk internal/LAYERS $(SOURCES)
 check-headers: $(HEADERS:%=$(B)/%.alone) ## Every header compiles by itself
 check-shape: ## Function, file and line lengths, documented prototypes
-	python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 pkg internal cmd
+	$(Q)python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 pkg internal cmd
 format: ## Format every C file
-	clang-format-19 -i $(FORMATTED)
+	$(Q)clang-format-19 -i $(FORMATTED)
 format-check: ## Fail when a C file is not formatted
-	clang-format-19 --dry-run --Werror $(FORMATTED)
+	$(Q)clang-format-19 --dry-run --Werror $(FORMATTED)
 $(B)/%.h.alone: %.h
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CPPFLAGS) $(PATHS_inner) -std=c17 $(WARNINGS) -Wno-pedantic -fsyntax-only -x c $< && touch $@
