@@ -298,6 +298,18 @@ is_known(const char *name)
 	       || strncmp(name, KAFKA_PREFIX, sizeof KAFKA_PREFIX - 1) == 0;
 }
 
+/* Whether --name alone means 1. */
+static bool
+is_switch(const char *name)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		if (strcmp(name, settings[i].name) == 0)
+			return settings[i].kind == KIND_NUMBER && settings[i].min == 0
+			       && settings[i].max == 1;
+	}
+	return false;
+}
+
 /* One flag, "--name=value" or "--name value"; *index is moved past it. */
 static tally_status
 read_flag(struct config *config, int argc, char **argv, int *index, bool keep,
@@ -317,7 +329,9 @@ read_flag(struct config *config, int argc, char **argv, int *index, bool keep,
 		config->words[config->n_words++] = argv[*index];
 		return TALLY_OK;
 	}
-	const char *value = equals ? equals + 1 : *index + 1 < argc ? argv[++*index] : NULL;
+	const char *value = equals ? equals + 1 : is_switch(name) ? "1" : NULL;
+	if (!value && *index + 1 < argc)
+		value = argv[++*index];
 	if (!value)
 		return tally_fail(err, TALLY_WRONG_SETTING, "--%s needs a value", text);
 	if (strcmp(name, "CONFIG") == 0)

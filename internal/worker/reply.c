@@ -1,5 +1,5 @@
-/* Answers out: replies and dead letters.  A request's offset is done when what it came to is stored,
- * never before. */
+/* Answers out: replies and dead letters.  An offset is done when what its request came to is
+ * stored, never before. */
 #include <stdlib.h>
 #include <string.h>
 

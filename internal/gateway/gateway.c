@@ -1,0 +1,352 @@
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/gateway_inner.h"
+
+#define SEND_TIMEOUT_MS 5000
+#define WARM_MS         1000
+#define LOOK_MS         5
+#define AGAIN_MS        250
+#define FLUSH_MS        1000
+
+static double
+read_waiters(void *ctx)
+{
+	struct gateway *gateway = ctx;
+
+	return (double)flights_count(gateway->flights);
+}
+
+static double
+read_pending(void *ctx)
+{
+	struct gateway *gateway = ctx;
+
+	return (double)kafka_producer_pending(gateway->producer);
+}
+
+static double
+read_lag(void *ctx)
+{
+	struct gateway *gateway = ctx;
+
+	return gateway->reader ? (double)kafka_reader_lag(gateway->reader) : -1.0;
+}
+
+static double
+read_connections(void *ctx)
+{
+	struct gateway *gateway = ctx;
+
+	return (double)http_server_stats(gateway->server).connections;
+}
+
+static void
+add_metrics(struct gateway *gateway)
+{
+	struct gateway_metrics *metrics = &gateway->metrics;
+
+	metrics->requests =
+	    metrics_counter("tally_requests_total", "Requests answered", "dataset", "outcome");
+	metrics->seconds = metric_series(metrics_histogram("tally_request_seconds",
+							   "From a whole request to its answer",
+							   NULL, NULL, &metrics_seconds),
+					 NULL, NULL);
+	metrics->coalesced = metric_series(
+	    metrics_counter("tally_coalesced_total",
+			    "Requests that joined an identical one on its way", NULL, NULL),
+	    NULL, NULL);
+	metrics->late =
+	    metric_series(metrics_counter("tally_late_replies_total",
+					  "Replies that nobody waited for any more", NULL, NULL),
+			  NULL, NULL);
+}
+
+static void
+add_callbacks(struct gateway *gateway)
+{
+	metrics_callback(metrics_gauge("tally_waiters", "Callers that wait for rows", NULL, NULL),
+			 NULL, NULL, read_waiters, gateway);
+	metrics_callback(metrics_gauge("tally_kafka_queue_messages",
+				       "Messages on their way to the broker", "topic", NULL),
+			 TALLY_TOPIC_REQUESTS_SYNC, NULL, read_pending, gateway);
+	metrics_callback(
+	    metrics_gauge("tally_kafka_lag", "Messages not read yet; -1 unknown", "topic", NULL),
+	    TALLY_TOPIC_REPLIES, NULL, read_lag, gateway);
+	metrics_callback(
+	    metrics_gauge("tally_http_connections", "Connections that are open", NULL, NULL), NULL,
+	    NULL, read_connections, gateway);
+	metrics_add_process("tally-gateway");
+}
+
+/* ---- meeting the broker ---- */
+
+/* FNV-1a: spreads instances over the reply partitions. */
+static uint32_t
+hash_name(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 16777619u;
+	return hash;
+}
+
+/* Waits for a while, or until the gateway stops. */
+static void
+pause_for(struct gateway *gateway, int ms)
+{
+	int64_t at_ms = clock_mono_ms() + ms;
+	struct timespec at = { at_ms / 1000, at_ms % 1000 * 1000000 };
+
+	pthread_mutex_lock(&gateway->lock);
+	if (!atomic_load(&gateway->is_stopping))
+		(void)pthread_cond_timedwait(&gateway->changed, &gateway->lock, &at);
+	pthread_mutex_unlock(&gateway->lock);
+}
+
+/* Asks until both topics are known, or the gateway stops; how many reply partitions there are. */
+static int
+meet_broker(struct gateway *gateway)
+{
+	struct tally_error err = { 0 };
+	int n_requests, n_replies;
+
+	while (!atomic_load(&gateway->is_stopping)) {
+		if (kafka_producer_warm(gateway->producer, TALLY_TOPIC_REQUESTS_SYNC, WARM_MS,
+					&n_requests, &err)
+			== TALLY_OK
+		    && kafka_producer_warm(gateway->producer, TALLY_TOPIC_REPLIES, WARM_MS,
+					   &n_replies, &err)
+			   == TALLY_OK)
+			return n_replies;
+		log_warn("Kafka is not ready", LOG_ERROR(&err));
+		pause_for(gateway, AGAIN_MS);
+	}
+	return 0;
+}
+
+/* Starts to read the partition of this gateway's replies. */
+static tally_status
+read_replies(struct gateway *gateway, int n, struct tally_error *err)
+{
+	const struct config *config = gateway->options.config;
+	int32_t partition = (int32_t)config->reply_partition;
+	struct kafka_reader_options options = {
+		.topic = TALLY_TOPIC_REPLIES,
+		.on_message = gateway_on_reply,
+		.ctx = gateway,
+	};
+	struct kafka_reader *reader;
+
+	if (partition >= n)
+		return tally_fail(err, TALLY_WRONG_SETTING,
+				  "TALLY_REPLY_PARTITION is %d, but %s has the partitions 0 to %d",
+				  partition, TALLY_TOPIC_REPLIES, n - 1);
+	if (partition < 0)
+		partition = (int32_t)(hash_name(config->instance) % (uint32_t)n);
+	options.partition = partition;
+	tally_status status = kafka_reader_start(gateway->options.kafka, &options, &reader, err);
+	if (status != TALLY_OK)
+		return status;
+	atomic_store(&gateway->reply_partition, partition);
+	atomic_store(&gateway->reader, reader);
+	return TALLY_OK;
+}
+
+static void *
+run_starter(void *ctx)
+{
+	struct gateway *gateway = ctx;
+	struct tally_error err = { 0 };
+	int n = meet_broker(gateway);
+
+	if (n == 0)
+		return NULL;
+	if (read_replies(gateway, n, &err) != TALLY_OK) {
+		gateway->options.events.on_fatal(gateway->options.events.ctx, &err);
+		return NULL;
+	}
+	while (!kafka_reader_is_positioned(gateway->reader)) {
+		if (atomic_load(&gateway->is_stopping))
+			return NULL;
+		pause_for(gateway, LOOK_MS);
+	}
+	atomic_store(&gateway->is_ready, true);
+	gateway->options.events.on_ready(gateway->options.events.ctx, gateway_port(gateway));
+	return NULL;
+}
+
+/* ---- making ---- */
+
+static void
+on_http_log(void *ctx, int level, const char *text)
+{
+	(void)ctx;
+	if (level <= 4)
+		log_warn("http", LOG_STR("text", text));
+	else
+		log_debug("http", LOG_STR("text", text));
+}
+
+/* Without API keys only this machine may ask, unless --open says otherwise. */
+static tally_status
+check_listen(const struct config *config, struct tally_error *err)
+{
+	static const char *const loopbacks[] = { "127.", "localhost:", "[::1]:" };
+
+	for (size_t i = 0; i < sizeof loopbacks / sizeof loopbacks[0]; i++) {
+		if (strncmp(config->listen, loopbacks[i], strlen(loopbacks[i])) == 0)
+			return TALLY_OK;
+	}
+	if (config->open)
+		return TALLY_OK;
+	return tally_fail(err, TALLY_WRONG_SETTING,
+			  "TALLY_LISTEN=%s is open to other machines, and there are no API keys: "
+			  "listen on 127.0.0.1, or allow it with --open",
+			  config->listen);
+}
+
+static tally_status
+start_http(struct gateway *gateway, struct tally_error *err)
+{
+	const struct config *config = gateway->options.config;
+	const struct http_server_options options = {
+		.listen = config->listen,
+		.n_threads = (unsigned)config->http_threads,
+		.max_connections = (unsigned)config->http_connections,
+		.max_body_bytes = (size_t)config->body_max_bytes,
+		.max_target_bytes = (size_t)config->target_max_bytes,
+		.request_timeout_ms = (int)config->request_timeout_ms,
+		.idle_timeout_ms = (int)config->idle_timeout_ms,
+		.stall_timeout_ms = (int)config->stall_timeout_ms,
+		.handler = gateway_on_request,
+		.ctx = gateway,
+		.on_log = on_http_log,
+	};
+
+	return http_server_start(&options, &gateway->server, err);
+}
+
+static tally_status
+start_threads(struct gateway *gateway, struct tally_error *err)
+{
+	gateway->has_deadlines =
+	    pthread_create(&gateway->deadlines, NULL, gateway_run_deadlines, gateway) == 0;
+	gateway->has_starter =
+	    gateway->has_deadlines
+	    && pthread_create(&gateway->starter, NULL, run_starter, gateway) == 0;
+	if (!gateway->has_starter)
+		return tally_fail(err, TALLY_INTERNAL_ERROR, "no thread can be started");
+	return TALLY_OK;
+}
+
+static tally_status
+make(struct gateway *gateway, struct tally_error *err)
+{
+	tally_status status = check_listen(gateway->options.config, err);
+
+	gateway->flights = flights_new((size_t)gateway->options.config->waiters_max);
+	if (status == TALLY_OK && !gateway->flights)
+		status = tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	if (status == TALLY_OK)
+		status = kafka_producer_start(gateway->options.kafka, KAFKA_LEADER, SEND_TIMEOUT_MS,
+					      &gateway->producer, err);
+	if (status == TALLY_OK)
+		status = start_http(gateway, err);
+	if (status == TALLY_OK) {
+		add_callbacks(gateway);
+		status = start_threads(gateway, err);
+	}
+	return status;
+}
+
+tally_status
+gateway_start(const struct gateway_options *options, struct gateway **out_gateway,
+	      struct tally_error *err)
+{
+	struct gateway *gateway = calloc(1, sizeof *gateway);
+	pthread_condattr_t attributes;
+
+	if (!gateway)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	gateway->options = *options;
+	atomic_store(&gateway->reply_partition, -1);
+	pthread_mutex_init(&gateway->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&gateway->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	add_metrics(gateway);
+	tally_status status = make(gateway, err);
+	if (status != TALLY_OK) {
+		gateway_stop(gateway, 0);
+		return status;
+	}
+	*out_gateway = gateway;
+	return TALLY_OK;
+}
+
+unsigned
+gateway_port(const struct gateway *gateway)
+{
+	return http_server_port(gateway->server);
+}
+
+/* ---- ending ---- */
+
+/* Gives the callers drain_ms to be answered; then answers them itself. */
+static void
+drain(struct gateway *gateway, int drain_ms)
+{
+	int64_t end_ms = clock_mono_ms() + drain_ms;
+	struct waiter_list left = TAILQ_HEAD_INITIALIZER(left);
+	struct tally_error err = { 0 };
+	const struct timespec look = { 0, LOOK_MS * 1000000 };
+
+	flights_close(gateway->flights);
+	while (flights_count(gateway->flights) > 0 && clock_mono_ms() < end_ms)
+		nanosleep(&look, NULL);
+	(void)tally_fail(&err, TALLY_SATURATED, "this gateway is stopping");
+	flights_expire(gateway->flights, INT64_MAX, &left);
+	answer_all(&left, &err);
+}
+
+static void
+stop_threads(struct gateway *gateway)
+{
+	pthread_mutex_lock(&gateway->lock);
+	atomic_store(&gateway->is_stopping, true);
+	pthread_cond_broadcast(&gateway->changed);
+	pthread_mutex_unlock(&gateway->lock);
+	if (gateway->has_starter)
+		pthread_join(gateway->starter, NULL);
+	if (gateway->has_deadlines)
+		pthread_join(gateway->deadlines, NULL);
+}
+
+void
+gateway_stop(struct gateway *gateway, int drain_ms)
+{
+	if (!gateway)
+		return;
+	atomic_store(&gateway->is_ready, false);
+	if (gateway->server) {
+		http_server_quiesce(gateway->server);
+		drain(gateway, drain_ms);
+	}
+	stop_threads(gateway);
+	metrics_forget(gateway);
+	kafka_reader_stop(gateway->reader);
+	http_server_stop(gateway->server);
+	kafka_producer_stop(gateway->producer, FLUSH_MS);
+	flights_free(gateway->flights);
+	pthread_cond_destroy(&gateway->changed);
+	pthread_mutex_destroy(&gateway->lock);
+	free(gateway);
+}
