@@ -126,6 +126,9 @@ build/venv/.complete: test/e2e/requirements.txt
 	build/venv/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+# Functions whose parameters a library dictates (MHD_AccessHandlerCallback has eight).
+FOREIGN_SHAPES := internal/http/server.c:on_call
+
 # ---- style as tests ----------------------------------------------------------
 .PHONY: check check-layers check-headers check-shape format format-check
 check: check-layers check-headers check-shape format-check ## Layers, headers, shape, formatting
@@ -133,7 +136,9 @@ check-layers: ## Every include points down internal/LAYERS
 	$(Q)awk -f test/style/layers.awk internal/LAYERS $(SOURCES)
 check-headers: $(HEADERS:%=$(B)/%.alone) ## Every header compiles by itself
 check-shape: ## Function, file and line lengths, documented prototypes
-	$(Q)python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 pkg internal cmd
+	$(Q)python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 \
+	    $(FOREIGN_SHAPES:%=--allow %) pkg internal cmd
+	$(Q)python3 test/style/cstyle.py --deps . >/dev/null # fails on a cycle
 format: ## Format every C file
 	$(Q)clang-format-19 -i $(FORMATTED)
 format-check: ## Fail when a C file is not formatted

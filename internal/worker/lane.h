@@ -40,8 +40,9 @@ struct lane_options {
 TALLY_MUST_CHECK tally_status lane_start(const struct lane_options *options, struct lane **out_lane,
 					 struct tally_error *err);
 
-/* Takes no more requests, gives what is under way drain_ms to be answered, commits, leaves the group
- * and frees the lane.  What is not answered then is read again by another worker.  Accepts NULL. */
+/* Takes no more requests, gives what is under way drain_ms to be answered, commits, leaves the
+ * group and frees the lane.  What is not answered then is read again by another worker.  Accepts
+ * NULL. */
 void lane_stop(struct lane *lane, int drain_ms);
 
 /* Whether every dataset is ready and partitions are assigned. */
