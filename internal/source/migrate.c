@@ -1,3 +1,6 @@
+/* The lock is polled, never waited for: a session that waits inside pg_advisory_lock holds a
+ * snapshot, and CREATE INDEX CONCURRENTLY of the session that has the lock would wait for that in
+ * turn. */
 #include "source/migrate.h"
 
 #include <inttypes.h>
@@ -6,18 +9,24 @@
 
 #include <libpq-fe.h>
 
+#include "base/clock.h"
 #include "source/migrate_files.h"
 #include "source/pg_error.h"
 #include "source/pg_settings.h"
 
-/* "tally" in hexadecimal: one lock for one database. */
-#define LOCK_KEY "'x74616c6c79'::bit(40)::bigint"
+#define TABLE        MIGRATE_TABLE
+#define LOCK_POLL_MS 50
+#define NAME_BYTES   64 /* of PostgreSQL, the end included */
+#define COMMAND_MAX  512
 
 /* A session that holds the lock, and where the database is. */
 struct session {
 	const struct migrate_job *job;
 	PGconn *pg;
 	struct migrate_files files;
+	/* Quoted, with its schema: files may change the search path. */
+	char table[2 * NAME_BYTES + sizeof "\"\"." TABLE];
+	uint32_t lock;
 	int64_t version; /* -1: nothing is applied */
 };
 
@@ -45,9 +54,16 @@ connect_to(struct session *session, struct tally_error *err)
 	struct pg_settings settings = { 0 };
 	tally_status status =
 	    pg_settings_init(&settings, session->job->name, session->job->url, 0, err);
-	const char *const keywords[] = { "connect_timeout", "fallback_application_name", "dbname",
-					 "client_encoding", NULL };
-	const char *const values[] = { "10", "tally-migrate", settings.url, "UTF8", NULL };
+	/* What stands before dbname may be said otherwise in the URL. */
+	const char *const keywords[] = { "connect_timeout",
+					 "tcp_user_timeout",
+					 "keepalives_idle",
+					 "fallback_application_name",
+					 "dbname",
+					 "client_encoding",
+					 NULL };
+	const char *const values[] = { "10",         "30000", "10", "tally-migrate",
+				       settings.url, "UTF8",  NULL };
 
 	if (status == TALLY_OK) {
 		session->pg = PQconnectdbParams(keywords, values, 1);
@@ -115,24 +131,71 @@ run(const struct session *session, const char *sql, const char *file, struct tal
 	return status;
 }
 
+/* The table's full name and the number of the lock. */
+static tally_status
+find_names(struct session *session, struct tally_error *err)
+{
+	PGresult *result = PQexec(session->pg, "SELECT current_schema(), current_database(),"
+					       " format('%I." TABLE "', current_schema())");
+	tally_status status = TALLY_OK;
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+		status = fail_result(session, result, NULL, "", err);
+	} else if (PQgetisnull(result, 0, 0)) {
+		status = tally_fail(err, TALLY_WRONG_SETTING,
+				    "%s: no schema of its search_path exists", session->job->name);
+	} else {
+		session->lock =
+		    migrate_lock_number(PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+		(void)snprintf(session->table, sizeof session->table, "%s",
+			       PQgetvalue(result, 0, 2));
+	}
+	PQclear(result);
+	return status;
+}
+
+static tally_status
+try_lock(const struct session *session, bool *out_is_ours, struct tally_error *err)
+{
+	char sql[COMMAND_MAX];
+	tally_status status = TALLY_OK;
+	PGresult *result;
+
+	(void)snprintf(sql, sizeof sql, "SELECT pg_try_advisory_lock(%" PRIu32 ")", session->lock);
+	result = PQexec(session->pg, sql);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		status = fail_result(session, result, NULL, "", err);
+	else
+		*out_is_ours = PQgetvalue(result, 0, 0)[0] == 't';
+	PQclear(result);
+	return status;
+}
+
 static tally_status
 lock(const struct session *session, struct tally_error *err)
 {
-	char sql[64];
-	tally_status status;
-	PGresult *result;
+	int64_t until_ms = clock_mono_ms() + session->job->lock_ms;
+	struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000000L };
+	char sql[COMMAND_MAX];
+	bool is_ours = false;
 
+	for (;;) {
+		tally_status status = try_lock(session, &is_ours, err);
+
+		if (status != TALLY_OK)
+			return status;
+		if (is_ours)
+			break;
+		if (clock_mono_ms() >= until_ms)
+			return tally_fail(err, TALLY_DEADLINE_EXCEEDED,
+					  "%s: another migration is running (waited %d ms for its"
+					  " lock)",
+					  session->job->name, session->job->lock_ms);
+		(void)nanosleep(&pause, NULL);
+	}
+	/* Whoever queues for a table's lock stops all who come after: not for ever. */
 	(void)snprintf(sql, sizeof sql, "SET lock_timeout = %d", session->job->lock_ms);
-	status = run(session, sql, NULL, err);
-	if (status != TALLY_OK)
-		return status;
-	result = PQexec(session->pg, "SELECT pg_advisory_lock(" LOCK_KEY ")");
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		status = tally_fail(err, TALLY_DEADLINE_EXCEEDED,
-				    "%s: another migration is running (waited %d ms for its lock)",
-				    session->job->name, session->job->lock_ms);
-	PQclear(result);
-	return status == TALLY_OK ? run(session, "RESET lock_timeout", NULL, err) : status;
+	return run(session, sql, NULL, err);
 }
 
 static tally_status
@@ -147,8 +210,9 @@ read_version(struct session *session, PGresult *result, struct tally_error *err)
 	if (PQgetvalue(result, 0, 1)[0] == 't')
 		return tally_fail(err, TALLY_WRONG_DEFINITION,
 				  "%s: version %" PRId64
-				  " is dirty: a migration failed half-way; put"
-				  " the schema right, then set dirty = false in schema_migrations",
+				  " is dirty: a migration failed half-way. Finish by hand what it"
+				  " did, or take it back; then set in " TABLE " dirty = false"
+				  " and the version that the schema has (no row: none)",
 				  session->job->name, session->version);
 	return TALLY_OK;
 }
@@ -158,8 +222,9 @@ static tally_status
 look_up_version(struct session *session, struct tally_error *err)
 {
 	tally_status status = TALLY_OK;
-	PGresult *result =
-	    PQexec(session->pg, "SELECT 1 WHERE to_regclass('schema_migrations') IS NOT NULL");
+	char sql[COMMAND_MAX];
+	PGresult *result = PQexec(session->pg, "SELECT 1 FROM pg_tables WHERE tablename = '" TABLE
+					       "' AND schemaname = current_schema()");
 	bool is_there = PQntuples(result) == 1;
 
 	session->version = -1;
@@ -168,8 +233,10 @@ look_up_version(struct session *session, struct tally_error *err)
 	PQclear(result);
 	if (status != TALLY_OK || !is_there)
 		return status;
-	result = PQexec(session->pg, "SELECT version, dirty FROM schema_migrations"
-				     " ORDER BY version DESC LIMIT 1");
+	(void)snprintf(sql, sizeof sql,
+		       "SELECT version, dirty FROM %s ORDER BY version DESC LIMIT 1",
+		       session->table);
+	result = PQexec(session->pg, sql);
 	status = read_version(session, result, err);
 	PQclear(result);
 	return status;
@@ -197,6 +264,8 @@ begin(struct session *session, bool is_locked, struct tally_error *err)
 
 	if (status == TALLY_OK)
 		status = connect_to(session, err);
+	if (status == TALLY_OK)
+		status = find_names(session, err);
 	if (status == TALLY_OK && is_locked)
 		status = lock(session, err);
 	if (status == TALLY_OK)
@@ -212,42 +281,93 @@ end(struct session *session)
 	migrate_files_fini(&session->files);
 }
 
-/* Runs a file inside the open transaction. */
+/* In the transaction that is open, or in one of its own; -1 is no row, but for a dirty one. */
 static tally_status
-run_file(const struct session *session, const char *path, struct tally_error *err)
+write_version(const struct session *session, int64_t version, bool is_dirty,
+	      struct tally_error *err)
 {
-	struct buf sql = BUF_INIT(MIGRATE_MAX_BYTES);
-	tally_status status = migrate_file_load(path, &sql, err);
+	char sql[COMMAND_MAX];
+	int len = snprintf(sql, sizeof sql, "DELETE FROM %s;", session->table);
 
-	if (status == TALLY_OK)
-		status = run(session, sql.data, path, err);
+	if (version >= 0 || is_dirty)
+		(void)snprintf(sql + len, sizeof sql - (size_t)len,
+			       "INSERT INTO %s (version, dirty) VALUES (%" PRId64 ", %s)",
+			       session->table, version, is_dirty ? "true" : "false");
+	return run(session, sql, NULL, err);
+}
+
+/* Runs a file's text inside the open transaction. */
+static tally_status
+run_inside(const struct session *session, const char *path, const char *text,
+	   struct tally_error *err)
+{
+	tally_status status = run(session, text, path, err);
+
 	if (status == TALLY_OK && PQtransactionStatus(session->pg) != PQTRANS_INTRANS)
 		status = tally_fail(err, TALLY_WRONG_DEFINITION,
-				    "%s: ends its transaction; leave BEGIN and COMMIT out", path);
-	buf_fini(&sql);
+				    "%s: ends a transaction that it did not begin", path);
 	return status;
 }
 
-/* Runs a file and sets the version that the database is at then (-1: none), both or neither. */
+/* The file and the version, both or neither. */
+static tally_status
+move_whole(const struct session *session, const char *path, const char *text, int64_t version,
+	   struct tally_error *err)
+{
+	tally_status status = run(session, "BEGIN", NULL, err);
+
+	if (status == TALLY_OK)
+		status = run_inside(session, path, text, err);
+	if (status == TALLY_OK)
+		status = write_version(session, version, false, err);
+	if (status == TALLY_OK)
+		status = run(session, "COMMIT", path, err); /* deferred constraints speak here */
+	return status;
+}
+
+/* Dirty before, clean after; a failure leaves it dirty: a part of the file may have stayed. */
+static tally_status
+move_as_is(const struct session *session, const char *path, const char *text, int64_t version,
+	   struct tally_error *err)
+{
+	tally_status status = write_version(session, version, true, err);
+	size_t len;
+
+	if (status != TALLY_OK)
+		return status;
+	status = run(session, text, path, err);
+	if (status == TALLY_OK && PQtransactionStatus(session->pg) != PQTRANS_IDLE)
+		status = tally_fail(err, TALLY_WRONG_DEFINITION, "%s: leaves its transaction open",
+				    path);
+	if (status == TALLY_OK)
+		status = write_version(session, version, false, err);
+	if (status == TALLY_OK || !err)
+		return status;
+	len = strlen(err->detail);
+	(void)snprintf(err->detail + len, sizeof err->detail - len,
+		       "; %s is dirty now: finish by hand what the file did, or take it back, then"
+		       " correct " TABLE,
+		       session->job->name);
+	return status;
+}
+
+/* Runs a file and sets the version that the database is at then (-1: none). */
 static tally_status
 move(struct session *session, const char *file, int64_t version, struct tally_error *err)
 {
-	char path[1024], sql[160];
-	tally_status status = run(session, "BEGIN", NULL, err);
+	struct buf sql = BUF_INIT(MIGRATE_MAX_BYTES);
+	char path[1024];
+	tally_status status;
 
 	(void)snprintf(path, sizeof path, "%s/%s", session->job->folder, file);
+	status = migrate_file_load(path, &sql, err);
 	if (status == TALLY_OK)
-		status = run_file(session, path, err);
-	if (status == TALLY_OK)
-		status = run(session, "TRUNCATE schema_migrations", NULL, err);
-	(void)snprintf(sql, sizeof sql, "INSERT INTO schema_migrations VALUES (%" PRId64 ", false)",
-		       version);
-	if (status == TALLY_OK && version >= 0)
-		status = run(session, sql, NULL, err);
-	if (status == TALLY_OK)
-		status = run(session, "COMMIT", path, err); /* deferred constraints speak here */
+		status = migrate_is_own_transaction(sql.data)
+			     ? move_as_is(session, path, sql.data, version, err)
+			     : move_whole(session, path, sql.data, version, err);
 	if (status == TALLY_OK)
 		session->version = version;
+	buf_fini(&sql);
 	return status;
 }
 
@@ -267,11 +387,14 @@ report(const struct session *session, const struct migrate_file *file, bool was_
 static tally_status
 apply_pending(struct session *session, struct tally_error *err)
 {
-	tally_status status = run(session,
-				  "CREATE TABLE IF NOT EXISTS schema_migrations"
-				  " (version bigint PRIMARY KEY, dirty boolean NOT NULL)",
-				  NULL, err);
+	char sql[COMMAND_MAX];
+	tally_status status;
 
+	(void)snprintf(sql, sizeof sql,
+		       "CREATE TABLE IF NOT EXISTS %s"
+		       " (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)",
+		       session->table);
+	status = run(session, sql, NULL, err);
 	for (size_t i = 0; status == TALLY_OK && i < session->files.n; i++) {
 		const struct migrate_file *file = &session->files.items[i];
 
@@ -346,14 +469,18 @@ tally_status
 migrate_script(const struct migrate_job *job, const char *file, struct tally_error *err)
 {
 	struct session session = { .job = job };
-	tally_status status = connect_to(&session, err);
+	struct buf sql = BUF_INIT(MIGRATE_MAX_BYTES);
+	tally_status status = migrate_file_load(file, &sql, err);
 
+	if (status == TALLY_OK)
+		status = connect_to(&session, err);
 	if (status == TALLY_OK)
 		status = run(&session, "BEGIN", NULL, err);
 	if (status == TALLY_OK)
-		status = run_file(&session, file, err);
+		status = run_inside(&session, file, sql.data, err);
 	if (status == TALLY_OK)
 		status = run(&session, "COMMIT", file, err);
+	buf_fini(&sql);
 	end(&session);
 	return status;
 }

@@ -1,9 +1,14 @@
 /* migrate.h - the schema of a PostgreSQL database, moved forward and back by files of SQL.
  *
- * Files and table are those of golang-migrate: NNNNNN_name.up.sql, NNNNNN_name.down.sql and
- * schema_migrations(version, dirty), which has one row, the version that the database is at.  Each
- * file runs in one transaction together with its version, so a failed one leaves nothing behind; a
- * file must not end its transaction.  A database that golang-migrate left dirty is refused.
+ * Files, table and advisory lock are those of golang-migrate: NNNNNN_name.up.sql,
+ * NNNNNN_name.down.sql and schema_migrations(version, dirty), which has one row, the version that
+ * the database is at.  Either may continue what the other began.
+ *
+ * A file runs in one transaction together with its version, so a failed one leaves nothing behind.
+ * A file that begins transactions itself, or has a statement that cannot run in one (VACUUM; CREATE
+ * INDEX CONCURRENTLY, then as the only statement of its file), runs as it is: the version is marked
+ * dirty before and clean after it, so that a failure is seen.  A dirty database is refused until
+ * somebody has put it right.
  *
  * An advisory lock keeps others from doing the same at the same time.  These calls block: they are
  * for the command line, not for a loop. */
@@ -33,7 +38,7 @@ struct migrate_job {
 	const char *name;   /* of the database, for error texts: "db1" */
 	const char *url;    /* postgresql://... */
 	const char *folder; /* migrations/db1 */
-	int lock_ms;
+	int lock_ms; /* the longest wait for another migration, and for the lock of a table */
 	migrate_fn *on_migration; /* after each that was moved */
 	void *ctx;
 };

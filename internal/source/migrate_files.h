@@ -2,10 +2,12 @@
 #ifndef SOURCE_MIGRATE_FILES_H
 #define SOURCE_MIGRATE_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 
+#define MIGRATE_TABLE     "schema_migrations"
 #define MIGRATE_MAX_FILES 1000
 #define MIGRATE_MAX_BYTES (16 * 1024 * 1024) /* of one file */
 #define MIGRATE_MAX_NAME  128
@@ -36,5 +38,14 @@ void migrate_files_fini(struct migrate_files *files);
  * be read), TALLY_WRONG_DEFINITION (a NUL byte), TALLY_TOO_LARGE, TALLY_NO_MEMORY. */
 TALLY_MUST_CHECK tally_status migrate_file_load(const char *path, struct buf *buf,
 						struct tally_error *err);
+
+/* Whether a file's text must not be put into a transaction: a statement begins with BEGIN, START or
+ * VACUUM, or has the word CONCURRENTLY.  Words in quotes, comments and bodies of functions do not
+ * count. */
+bool migrate_is_own_transaction(const char *text);
+
+/* The number of golang-migrate's advisory lock: CRC-32 of "schema\0table\0database" times a
+ * constant.  Names are those of PostgreSQL, of at most 63 bytes. */
+uint32_t migrate_lock_number(const char *schema, const char *database);
 
 #endif
