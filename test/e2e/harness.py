@@ -294,9 +294,20 @@ class Topic:
                               for partition, offset in zip(self.partitions, self.starts)])
 
     def ends(self):
-        return [self.consumer.get_watermark_offsets(
-            confluent_kafka.TopicPartition(self.name, partition), timeout=30)[1]
-            for partition in self.partitions]
+        return [wait_until(lambda partition=partition: self._end(partition), 30, "a leader")[1]
+                for partition in self.partitions]
+
+    def _end(self, partition):
+        """Low and high watermark; None while a new partition has no leader yet."""
+        try:
+            return self.consumer.get_watermark_offsets(
+                confluent_kafka.TopicPartition(self.name, partition), timeout=30)
+        except confluent_kafka.KafkaException as failure:
+            if not failure.args[0].retriable() and failure.args[0].code() not in (
+                    confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
+                    confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE):
+                raise
+            return None
 
     def added(self):
         return sum(self.ends()) - sum(self.starts)

@@ -31,8 +31,7 @@ def test_version(tally):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["migrate"], ["migrate", "sideways", "db1"],
-                                       ["migrate", "up", "db9"], ["topics"], ["run"],
-                                       ["--nothing"]])
+                                       ["topics"], ["run"], ["--nothing"]])
 def test_wrong_usage_exits_with_2(tally, arguments):
     result = tally(*arguments)
     assert result.returncode == 2, result
@@ -54,6 +53,12 @@ def test_check_names_file_and_line_of_what_is_wrong(tally, tmp_path, text, line)
     result = tally("check", TALLY_DATASETS=tmp_path)
     assert result.returncode == 78, result
     assert f"wrong.sql:{line or ''}" in result.stdout + result.stderr
+
+
+def test_a_database_without_a_url_exits_with_78(tally):
+    result = tally("migrate", "up", "db9")
+    assert result.returncode == 78, result
+    assert "TALLY_SOURCE_DB" in result.stderr
 
 
 def test_a_wrong_setting_exits_with_78(tally):
