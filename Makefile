@@ -87,6 +87,8 @@ $(B)/flags: FORCE
 $(B)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+# Phony, or .SECONDARY above takes it for a file that need not be there, and nothing is forced.
+.PHONY: FORCE
 FORCE:
 
 # ---- tests -------------------------------------------------------------------
