@@ -9,12 +9,17 @@
 
 enum place { AT_HEADER, AT_BEGIN, AT_ROW, IN_CELL, AT_END, FAILED };
 
+/* What is left of the body. */
+struct reader {
+	const char *at;
+	const char *end;
+};
+
 struct transcode {
 	const struct definition *definition;
 	enum transcode_format format;
 	bool csv_safe;
-	const char *at;
-	const char *end;
+	struct reader body;
 	enum place place;
 	size_t column;  /* of the header or the row */
 	bool is_string; /* the cell that is read is a JSON string */
@@ -62,8 +67,8 @@ transcode_new(const struct definition *definition, enum transcode_format format,
 	transcode->definition = definition;
 	transcode->format = format;
 	transcode->csv_safe = csv_safe;
-	transcode->at = body;
-	transcode->end = body + len;
+	transcode->body.at = body;
+	transcode->body.end = body + len;
 	transcode->place = format == TRANSCODE_CSV ? AT_HEADER : AT_BEGIN;
 	return transcode;
 }
@@ -88,17 +93,17 @@ put_char(struct transcode *transcode, char c)
 }
 
 static bool
-has(const struct transcode *transcode, size_t n)
+has(const struct reader *reader, size_t n)
 {
-	return (size_t)(transcode->end - transcode->at) >= n;
+	return (size_t)(reader->end - reader->at) >= n;
 }
 
 static bool
-take(struct transcode *transcode, char c)
+take(struct reader *reader, char c)
 {
-	if (!has(transcode, 1) || *transcode->at != c)
+	if (!has(reader, 1) || *reader->at != c)
 		return false;
-	transcode->at++;
+	reader->at++;
 	return true;
 }
 
@@ -132,9 +137,10 @@ begin(struct transcode *transcode)
 {
 	static const char head[] = "{\"status\":\"ok\",\"data\":[";
 
-	if (!has(transcode, sizeof head - 1) || memcmp(transcode->at, head, sizeof head - 1) != 0)
+	if (!has(&transcode->body, sizeof head - 1)
+	    || memcmp(transcode->body.at, head, sizeof head - 1) != 0)
 		return false;
-	transcode->at += sizeof head - 1;
+	transcode->body.at += sizeof head - 1;
 	transcode->place = AT_ROW;
 	return true;
 }
@@ -143,10 +149,10 @@ begin(struct transcode *transcode)
 static bool
 end_of_rows(struct transcode *transcode)
 {
-	if (!take(transcode, ']') || !take(transcode, '}'))
+	if (!take(&transcode->body, ']') || !take(&transcode->body, '}'))
 		return false;
 	transcode->place = AT_END;
-	return transcode->at == transcode->end;
+	return transcode->body.at == transcode->body.end;
 }
 
 /* Goes past "name": which must be the column's. */
@@ -156,11 +162,12 @@ skip_name(struct transcode *transcode)
 	const char *name = transcode->definition->columns[transcode->column].name;
 	size_t len = strlen(name);
 
-	if (!take(transcode, transcode->column == 0 ? '{' : ',') || !has(transcode, len + 3)
-	    || transcode->at[0] != '"' || memcmp(transcode->at + 1, name, len) != 0
-	    || memcmp(transcode->at + 1 + len, "\":", 2) != 0)
+	if (!take(&transcode->body, transcode->column == 0 ? '{' : ',')
+	    || !has(&transcode->body, len + 3) || transcode->body.at[0] != '"'
+	    || memcmp(transcode->body.at + 1, name, len) != 0
+	    || memcmp(transcode->body.at + 1 + len, "\":", 2) != 0)
 		return false;
-	transcode->at += len + 3;
+	transcode->body.at += len + 3;
 	return true;
 }
 
@@ -175,49 +182,79 @@ hex_digit(char c)
 
 /* Takes one character of a JSON string; the encoder escapes only ", \ and U+0000-1F. */
 static bool
-take_char(struct transcode *transcode, char *out)
+take_char(struct reader *reader, char *out)
 {
 	static const char escapes[] = "\"\\/bfnrt";
 	static const char meanings[] = "\"\\/\b\f\n\r\t";
 
-	if (*transcode->at != '\\') {
-		*out = *transcode->at++;
+	if (*reader->at != '\\') {
+		*out = *reader->at++;
 		return true;
 	}
-	if (!has(transcode, 2))
+	if (!has(reader, 2))
 		return false;
-	const char *found = strchr(escapes, transcode->at[1]);
+	const char *found = strchr(escapes, reader->at[1]);
 	if (found && *found) {
 		*out = meanings[found - escapes];
-		transcode->at += 2;
+		reader->at += 2;
 		return true;
 	}
-	if (!has(transcode, 6) || memcmp(transcode->at, "\\u00", 4) != 0)
+	if (!has(reader, 6) || memcmp(reader->at, "\\u00", 4) != 0)
 		return false;
-	int high = hex_digit(transcode->at[4]);
-	int low = hex_digit(transcode->at[5]);
+	int high = hex_digit(reader->at[4]);
+	int low = hex_digit(reader->at[5]);
 	*out = (char)(high * 16 + low);
-	transcode->at += 6;
+	reader->at += 6;
 	return high >= 0 && low >= 0;
 }
 
-/* Whether a spreadsheet would take a text for a formula. */
-static bool
-is_formula(const struct transcode *transcode)
+static size_t
+skip_digits(struct reader *reader)
 {
-	struct transcode ahead = *transcode;
+	size_t n = 0;
+
+	while (has(reader, 1) && *reader->at >= '0' && *reader->at <= '9') {
+		reader->at++;
+		n++;
+	}
+	return n;
+}
+
+/* Whether the string is a JSON number as a whole (RFC 8259, section 6): that is no formula. */
+static bool
+is_number(struct reader reader)
+{
+	take(&reader, '-');
+	if (!take(&reader, '0') && skip_digits(&reader) == 0)
+		return false;
+	if (take(&reader, '.') && skip_digits(&reader) == 0)
+		return false;
+	if (take(&reader, 'e') || take(&reader, 'E')) {
+		if (!take(&reader, '+'))
+			take(&reader, '-');
+		if (skip_digits(&reader) == 0)
+			return false;
+	}
+	return take(&reader, '"');
+}
+
+/* Whether a spreadsheet would take the string for a formula. */
+static bool
+is_formula(const struct reader *reader)
+{
+	struct reader ahead = *reader;
 	char first;
 
 	if (!has(&ahead, 1) || *ahead.at == '"' || !take_char(&ahead, &first))
 		return false;
-	return first && strchr("=+-@\t\r", first);
+	return first && strchr("=+-@\t\r", first) && !is_number(*reader);
 }
 
-/* Whether a string needs quotes in CSV (RFC 4180, section 2.6), or to differ from null. */
+/* Whether the string needs quotes in CSV (RFC 4180, section 2.6), or to differ from null. */
 static bool
-needs_quotes(const struct transcode *transcode)
+needs_quotes(const struct reader *reader)
 {
-	struct transcode ahead = *transcode;
+	struct reader ahead = *reader;
 	char c;
 
 	if (has(&ahead, 1) && *ahead.at == '"')
@@ -235,14 +272,14 @@ cell(struct transcode *transcode)
 {
 	if (!skip_name(transcode))
 		return false;
-	transcode->is_string = take(transcode, '"');
+	transcode->is_string = take(&transcode->body, '"');
 	transcode->place = IN_CELL;
 	if (!transcode->is_string)
 		return true;
-	transcode->is_quoted = needs_quotes(transcode);
+	transcode->is_quoted = needs_quotes(&transcode->body);
 	if (transcode->is_quoted)
 		put_char(transcode, '"');
-	if (transcode->csv_safe && is_formula(transcode))
+	if (transcode->csv_safe && is_formula(&transcode->body))
 		put_char(transcode, '\'');
 	return true;
 }
@@ -256,9 +293,9 @@ end_of_cell(struct transcode *transcode)
 	next_column(transcode, AT_ROW);
 	if (!is_last)
 		return true;
-	if (!take(transcode, '}'))
+	if (!take(&transcode->body, '}'))
 		return false;
-	take(transcode, ',');
+	take(&transcode->body, ',');
 	return true;
 }
 
@@ -268,14 +305,14 @@ string_cell(struct transcode *transcode)
 	char c;
 
 	while (transcode->n_pending + 4 <= PIECE_BYTES) {
-		if (!has(transcode, 1))
+		if (!has(&transcode->body, 1))
 			return false;
-		if (take(transcode, '"')) {
+		if (take(&transcode->body, '"')) {
 			if (transcode->is_quoted)
 				put_char(transcode, '"');
 			return end_of_cell(transcode);
 		}
-		if (!take_char(transcode, &c))
+		if (!take_char(&transcode->body, &c))
 			return false;
 		if (c == '"')
 			put_char(transcode, '"');
@@ -288,14 +325,14 @@ string_cell(struct transcode *transcode)
 static bool
 bare_cell(struct transcode *transcode)
 {
-	const char *begin_at = transcode->at;
+	const char *begin_at = transcode->body.at;
 	size_t len = 0;
 
-	while (has(transcode, len + 1) && !strchr(",}", begin_at[len]))
+	while (has(&transcode->body, len + 1) && !strchr(",}", begin_at[len]))
 		len++;
 	if (len == 0 || len > VALUE_FORMAT_MAX)
 		return false;
-	transcode->at += len;
+	transcode->body.at += len;
 	if (len != 4 || memcmp(begin_at, "null", 4) != 0)
 		put(transcode, begin_at, len);
 	return end_of_cell(transcode);
@@ -304,7 +341,7 @@ bare_cell(struct transcode *transcode)
 static bool
 csv_row(struct transcode *transcode)
 {
-	if (transcode->column == 0 && has(transcode, 1) && *transcode->at == ']')
+	if (transcode->column == 0 && has(&transcode->body, 1) && *transcode->body.at == ']')
 		return end_of_rows(transcode);
 	return cell(transcode);
 }
@@ -313,22 +350,22 @@ csv_row(struct transcode *transcode)
 static bool
 json_row(struct transcode *transcode)
 {
-	if (transcode->column == 0 && has(transcode, 1) && *transcode->at == ']')
+	if (transcode->column == 0 && has(&transcode->body, 1) && *transcode->body.at == ']')
 		return end_of_rows(transcode);
 	transcode->column = 1; /* inside a row */
 	while (transcode->n_pending + 4 <= PIECE_BYTES) {
-		if (!has(transcode, 2))
+		if (!has(&transcode->body, 2))
 			return false;
-		char c = *transcode->at++;
+		char c = *transcode->body.at++;
 		put_char(transcode, c);
 		if (transcode->is_string && c == '\\')
-			put_char(transcode, *transcode->at++);
+			put_char(transcode, *transcode->body.at++);
 		else if (c == '"')
 			transcode->is_string = !transcode->is_string;
 		else if (c == '}' && !transcode->is_string) {
 			put_char(transcode, '\n');
 			transcode->column = 0;
-			take(transcode, ',');
+			take(&transcode->body, ',');
 			return true;
 		}
 	}
@@ -358,11 +395,11 @@ step(struct transcode *transcode)
 static size_t
 pass(struct transcode *transcode, char *out, size_t max)
 {
-	size_t left = (size_t)(transcode->end - transcode->at);
+	size_t left = (size_t)(transcode->body.end - transcode->body.at);
 	size_t len = left < max ? left : max;
 
-	memcpy(out, transcode->at, len);
-	transcode->at += len;
+	memcpy(out, transcode->body.at, len);
+	transcode->body.at += len;
 	return len;
 }
 
