@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A cell is written as a whole or not at all into a caller's buffer; what does not fit waits here.
- * A cell of any length passes through in pieces of this size. */
+/* What was made and not yet taken by the caller; a cell of any length passes through in pieces of
+ * this size.  The longest that is made without looking is a column's name and its comma. */
 #define PIECE_BYTES 512
 
 enum place { AT_HEADER, AT_BEGIN, AT_ROW, IN_CELL, AT_END, FAILED };
 
-/* What is left of the body. */
+/* What of the body is left. */
 struct reader {
 	const char *at;
 	const char *end;
@@ -19,7 +19,7 @@ struct transcode {
 	const struct definition *definition;
 	enum transcode_format format;
 	bool csv_safe;
-	struct reader body;
+	struct reader in;
 	enum place place;
 	size_t column;  /* of the header or the row */
 	bool is_string; /* the cell that is read is a JSON string */
@@ -67,8 +67,7 @@ transcode_new(const struct definition *definition, enum transcode_format format,
 	transcode->definition = definition;
 	transcode->format = format;
 	transcode->csv_safe = csv_safe;
-	transcode->body.at = body;
-	transcode->body.end = body + len;
+	transcode->in = (struct reader){ body, body + len };
 	transcode->place = format == TRANSCODE_CSV ? AT_HEADER : AT_BEGIN;
 	return transcode;
 }
@@ -92,18 +91,34 @@ put_char(struct transcode *transcode, char c)
 	transcode->pending[transcode->n_pending++] = c;
 }
 
-static bool
-has(const struct reader *reader, size_t n)
+static size_t
+left(const struct reader *in)
 {
-	return (size_t)(reader->end - reader->at) >= n;
+	return (size_t)(in->end - in->at);
+}
+
+/* Whether the next byte is c. */
+static bool
+is_next(const struct reader *in, char c)
+{
+	return in->at < in->end && *in->at == c;
 }
 
 static bool
-take(struct reader *reader, char c)
+take(struct reader *in, char c)
 {
-	if (!has(reader, 1) || *reader->at != c)
+	if (!is_next(in, c))
 		return false;
-	reader->at++;
+	in->at++;
+	return true;
+}
+
+static bool
+take_text(struct reader *in, const char *text, size_t len)
+{
+	if (left(in) < len || memcmp(in->at, text, len) != 0)
+		return false;
+	in->at += len;
 	return true;
 }
 
@@ -137,22 +152,27 @@ begin(struct transcode *transcode)
 {
 	static const char head[] = "{\"status\":\"ok\",\"data\":[";
 
-	if (!has(&transcode->body, sizeof head - 1)
-	    || memcmp(transcode->body.at, head, sizeof head - 1) != 0)
-		return false;
-	transcode->body.at += sizeof head - 1;
 	transcode->place = AT_ROW;
-	return true;
+	return take_text(&transcode->in, head, sizeof head - 1)
+	       && (is_next(&transcode->in, '{') || is_next(&transcode->in, ']'));
 }
 
 /* The end of the array and of the document. */
 static bool
 end_of_rows(struct transcode *transcode)
 {
-	if (!take(&transcode->body, ']') || !take(&transcode->body, '}'))
-		return false;
 	transcode->place = AT_END;
-	return transcode->body.at == transcode->body.end;
+	return take_text(&transcode->in, "]}", 2) && left(&transcode->in) == 0;
+}
+
+/* After a row comes another, or the end. */
+static bool
+end_of_row(struct transcode *transcode)
+{
+	struct reader *in = &transcode->in;
+
+	transcode->column = 0;
+	return take(in, ',') ? is_next(in, '{') : is_next(in, ']');
 }
 
 /* Goes past "name": which must be the column's. */
@@ -160,106 +180,110 @@ static bool
 skip_name(struct transcode *transcode)
 {
 	const char *name = transcode->definition->columns[transcode->column].name;
-	size_t len = strlen(name);
+	struct reader *in = &transcode->in;
 
-	if (!take(&transcode->body, transcode->column == 0 ? '{' : ',')
-	    || !has(&transcode->body, len + 3) || transcode->body.at[0] != '"'
-	    || memcmp(transcode->body.at + 1, name, len) != 0
-	    || memcmp(transcode->body.at + 1 + len, "\":", 2) != 0)
-		return false;
-	transcode->body.at += len + 3;
-	return true;
+	return take(in, transcode->column == 0 ? '{' : ',') && take(in, '"')
+	       && take_text(in, name, strlen(name)) && take_text(in, "\":", 2);
 }
 
 static int
 hex_digit(char c)
 {
 	const char *digits = "0123456789abcdef";
-	const char *found = c ? strchr(digits, c | 0x20) : NULL;
+	const char *found = c ? strchr(digits, c) : NULL;
 
 	return found ? (int)(found - digits) : -1;
 }
 
 /* Takes one character of a JSON string; the encoder escapes only ", \ and U+0000-1F. */
 static bool
-take_char(struct reader *reader, char *out)
+take_char(struct reader *in, char *out)
 {
-	static const char escapes[] = "\"\\/bfnrt";
-	static const char meanings[] = "\"\\/\b\f\n\r\t";
+	static const char escapes[] = "\"\\bfnrt";
+	static const char meanings[] = "\"\\\b\f\n\r\t";
 
-	if (*reader->at != '\\') {
-		*out = *reader->at++;
+	if (left(in) == 0 || (unsigned char)*in->at < 0x20)
+		return false;
+	if (*in->at != '\\') {
+		*out = *in->at++;
 		return true;
 	}
-	if (!has(reader, 2))
+	if (left(in) < 2)
 		return false;
-	const char *found = strchr(escapes, reader->at[1]);
-	if (found && *found) {
+	const char *found = in->at[1] ? strchr(escapes, in->at[1]) : NULL;
+	if (found) {
 		*out = meanings[found - escapes];
-		reader->at += 2;
+		in->at += 2;
 		return true;
 	}
-	if (!has(reader, 6) || memcmp(reader->at, "\\u00", 4) != 0)
+	if (!take_text(in, "\\u00", 4) || left(in) < 2)
 		return false;
-	int high = hex_digit(reader->at[4]);
-	int low = hex_digit(reader->at[5]);
+	int high = hex_digit(in->at[0]);
+	int low = hex_digit(in->at[1]);
+	if (high < 0 || high > 1 || low < 0)
+		return false;
 	*out = (char)(high * 16 + low);
-	reader->at += 6;
-	return high >= 0 && low >= 0;
+	in->at += 2;
+	return true;
 }
 
 static size_t
-skip_digits(struct reader *reader)
+count_digits(const struct reader *in)
 {
 	size_t n = 0;
 
-	while (has(reader, 1) && *reader->at >= '0' && *reader->at <= '9') {
-		reader->at++;
+	while (n < left(in) && in->at[n] >= '0' && in->at[n] <= '9')
 		n++;
-	}
 	return n;
 }
 
-/* Whether the string is a JSON number as a whole (RFC 8259, section 6): that is no formula. */
+/* Takes a JSON number (RFC 8259, section 6). */
 static bool
-is_number(struct reader reader)
+take_number(struct reader *in)
 {
-	take(&reader, '-');
-	if (!take(&reader, '0') && skip_digits(&reader) == 0)
+	(void)take(in, '-');
+	size_t n = count_digits(in);
+	if (n == 0 || (n > 1 && *in->at == '0'))
 		return false;
-	if (take(&reader, '.') && skip_digits(&reader) == 0)
-		return false;
-	if (take(&reader, 'e') || take(&reader, 'E')) {
-		if (!take(&reader, '+'))
-			take(&reader, '-');
-		if (skip_digits(&reader) == 0)
+	in->at += n;
+	if (take(in, '.')) {
+		n = count_digits(in);
+		in->at += n;
+		if (n == 0)
 			return false;
 	}
-	return take(&reader, '"');
+	if (!take(in, 'e') && !take(in, 'E'))
+		return true;
+	if (!take(in, '-'))
+		(void)take(in, '+');
+	n = count_digits(in);
+	in->at += n;
+	return n > 0;
 }
 
-/* Whether a spreadsheet would take the string for a formula. */
+/* Whether a spreadsheet would take the rest of a string for a formula.  A number as a whole, such
+ * as the decimal -12.50, is none. */
 static bool
-is_formula(const struct reader *reader)
+is_formula(struct reader ahead)
 {
-	struct reader ahead = *reader;
+	struct reader number = ahead;
 	char first;
 
-	if (!has(&ahead, 1) || *ahead.at == '"' || !take_char(&ahead, &first))
+	if (is_next(&ahead, '"') || !take_char(&ahead, &first) || !first
+	    || !strchr("=+-@\t\r", first))
 		return false;
-	return first && strchr("=+-@\t\r", first) && !is_number(*reader);
+	return !take_number(&number) || !is_next(&number, '"');
 }
 
-/* Whether the string needs quotes in CSV (RFC 4180, section 2.6), or to differ from null. */
+/* Whether a string needs quotes in CSV (RFC 4180, section 2.6), or to differ from null. */
 static bool
-needs_quotes(const struct reader *reader)
+needs_quotes(struct reader ahead)
 {
-	struct reader ahead = *reader;
 	char c;
 
-	if (has(&ahead, 1) && *ahead.at == '"')
+	if (is_next(&ahead, '"'))
 		return true;
-	while (has(&ahead, 1) && *ahead.at != '"' && take_char(&ahead, &c)) {
+	while (!is_next(&ahead, '"') && take_char(&ahead, &c)) {
 		if (c && strchr("\",\r\n", c))
 			return true;
 	}
@@ -272,14 +296,14 @@ cell(struct transcode *transcode)
 {
 	if (!skip_name(transcode))
 		return false;
-	transcode->is_string = take(&transcode->body, '"');
+	transcode->is_string = take(&transcode->in, '"');
 	transcode->place = IN_CELL;
 	if (!transcode->is_string)
 		return true;
-	transcode->is_quoted = needs_quotes(&transcode->body);
+	transcode->is_quoted = needs_quotes(transcode->in);
 	if (transcode->is_quoted)
 		put_char(transcode, '"');
-	if (transcode->csv_safe && is_formula(&transcode->body))
+	if (transcode->csv_safe && is_formula(transcode->in))
 		put_char(transcode, '\'');
 	return true;
 }
@@ -287,16 +311,9 @@ cell(struct transcode *transcode)
 static bool
 end_of_cell(struct transcode *transcode)
 {
-	bool is_last = transcode->column + 1 == transcode->definition->n_columns;
-
 	transcode->place = AT_ROW;
 	next_column(transcode, AT_ROW);
-	if (!is_last)
-		return true;
-	if (!take(&transcode->body, '}'))
-		return false;
-	take(&transcode->body, ',');
-	return true;
+	return transcode->column > 0 || (take(&transcode->in, '}') && end_of_row(transcode));
 }
 
 static bool
@@ -305,14 +322,12 @@ string_cell(struct transcode *transcode)
 	char c;
 
 	while (transcode->n_pending + 4 <= PIECE_BYTES) {
-		if (!has(&transcode->body, 1))
-			return false;
-		if (take(&transcode->body, '"')) {
+		if (take(&transcode->in, '"')) {
 			if (transcode->is_quoted)
 				put_char(transcode, '"');
 			return end_of_cell(transcode);
 		}
-		if (!take_char(&transcode->body, &c))
+		if (!take_char(&transcode->in, &c))
 			return false;
 		if (c == '"')
 			put_char(transcode, '"');
@@ -325,23 +340,24 @@ string_cell(struct transcode *transcode)
 static bool
 bare_cell(struct transcode *transcode)
 {
-	const char *begin_at = transcode->body.at;
-	size_t len = 0;
+	struct reader *in = &transcode->in;
+	const char *begin_at = in->at;
 
-	while (has(&transcode->body, len + 1) && !strchr(",}", begin_at[len]))
-		len++;
-	if (len == 0 || len > VALUE_FORMAT_MAX)
+	if (take_text(in, "null", 4))
+		return end_of_cell(transcode);
+	if (!take_text(in, "true", 4) && !take_text(in, "false", 5) && !take_number(in))
 		return false;
-	transcode->body.at += len;
-	if (len != 4 || memcmp(begin_at, "null", 4) != 0)
-		put(transcode, begin_at, len);
+	size_t len = (size_t)(in->at - begin_at);
+	if (len > VALUE_FORMAT_MAX)
+		return false;
+	put(transcode, begin_at, len);
 	return end_of_cell(transcode);
 }
 
 static bool
 csv_row(struct transcode *transcode)
 {
-	if (transcode->column == 0 && has(&transcode->body, 1) && *transcode->body.at == ']')
+	if (transcode->column == 0 && is_next(&transcode->in, ']'))
 		return end_of_rows(transcode);
 	return cell(transcode);
 }
@@ -350,23 +366,23 @@ csv_row(struct transcode *transcode)
 static bool
 json_row(struct transcode *transcode)
 {
-	if (transcode->column == 0 && has(&transcode->body, 1) && *transcode->body.at == ']')
+	struct reader *in = &transcode->in;
+
+	if (transcode->column == 0 && is_next(in, ']'))
 		return end_of_rows(transcode);
 	transcode->column = 1; /* inside a row */
 	while (transcode->n_pending + 4 <= PIECE_BYTES) {
-		if (!has(&transcode->body, 2))
+		if (left(in) < 2 || (unsigned char)*in->at < 0x20)
 			return false;
-		char c = *transcode->body.at++;
+		char c = *in->at++;
 		put_char(transcode, c);
 		if (transcode->is_string && c == '\\')
-			put_char(transcode, *transcode->body.at++);
+			put_char(transcode, *in->at++);
 		else if (c == '"')
 			transcode->is_string = !transcode->is_string;
 		else if (c == '}' && !transcode->is_string) {
 			put_char(transcode, '\n');
-			transcode->column = 0;
-			take(&transcode->body, ',');
-			return true;
+			return end_of_row(transcode);
 		}
 	}
 	return true;
@@ -395,19 +411,19 @@ step(struct transcode *transcode)
 static size_t
 pass(struct transcode *transcode, char *out, size_t max)
 {
-	size_t left = (size_t)(transcode->body.end - transcode->body.at);
-	size_t len = left < max ? left : max;
+	struct reader *in = &transcode->in;
+	size_t len = left(in) < max ? left(in) : max;
 
-	memcpy(out, transcode->body.at, len);
-	transcode->body.at += len;
+	memcpy(out, in->at, len);
+	in->at += len;
 	return len;
 }
 
 static size_t
 drain(struct transcode *transcode, char *out, size_t max)
 {
-	size_t left = transcode->n_pending - transcode->n_taken;
-	size_t len = left < max ? left : max;
+	size_t ready = transcode->n_pending - transcode->n_taken;
+	size_t len = ready < max ? ready : max;
 
 	memcpy(out, transcode->pending + transcode->n_taken, len);
 	transcode->n_taken += len;
@@ -433,6 +449,7 @@ transcode_read(struct transcode *transcode, char *out, size_t max, size_t *out_l
 			return TALLY_OK;
 		if (!step(transcode)) {
 			transcode->place = FAILED;
+			transcode->n_pending = transcode->n_taken = 0;
 			return TALLY_INTERNAL_ERROR;
 		}
 	}

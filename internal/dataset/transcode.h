@@ -4,7 +4,7 @@
  *
  * CSV: RFC 4180, UTF-8, header line, CRLF.  Cells that begin with = + - @ TAB or CR get a leading '
  * when csv_safe, unless the cell is a JSON number as a whole; null is empty, the empty string "".
- *  */
+ * NDJSON: the rows as they stand, a row a line; what is between a row's braces is not looked at. */
 #ifndef DATASET_TRANSCODE_H
 #define DATASET_TRANSCODE_H
 
