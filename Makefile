@@ -11,8 +11,10 @@ PREFIX  ?= /usr/local
 # V=1 shows the commands.
 Q       := $(if $(V),,@)
 
+# clang before 16 has the flag only behind another one that says not to use it.
+AUTO_INIT := $(if $(shell $(CC) --version 2>/dev/null | grep clang),,-ftrivial-auto-var-init=zero)
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
-             -fcf-protection -ftrivial-auto-var-init=zero
+             -fcf-protection $(AUTO_INIT)
 CFLAGS_release := -O2 $(HARDENING)
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -fsanitize=thread

@@ -77,7 +77,7 @@ void metric_observe(struct metric_series *series, double value);
 int64_t metric_value(const struct metric_series *series);
 
 /* Registers process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds,
- * process_max_fds, process_start_time_seconds and tally_build_info. */
+ * process_max_fds, process_start_time_seconds, tally_log_dropped_total and tally_build_info. */
 void metrics_add_process(const char *program);
 
 /* Appends all metrics in Prometheus' text format 0.0.4.  TALLY_TOO_LARGE, TALLY_NO_MEMORY: buf is

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/version.h"
 
 static double started_s;
@@ -69,6 +70,13 @@ read_started(void *ctx)
 	return started_s;
 }
 
+static double
+read_log_dropped(void *ctx)
+{
+	(void)ctx;
+	return (double)log_dropped();
+}
+
 void
 metrics_add_process(const char *program)
 {
@@ -88,6 +96,9 @@ metrics_add_process(const char *program)
 	metrics_callback(metrics_gauge("process_start_time_seconds",
 				       "When the process started, Unix time", NULL, NULL),
 			 NULL, NULL, read_started, NULL);
+	metrics_callback(metrics_counter("tally_log_dropped_total",
+					 "Lines of the log that nobody read in time", NULL, NULL),
+			 NULL, NULL, read_log_dropped, NULL);
 	metric_set(
 	    metric_series(metrics_gauge("tally_build_info", "Always 1; the version is a label",
 					"program", "version"),

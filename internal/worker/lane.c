@@ -26,6 +26,9 @@ add_metrics(struct lane *lane)
 	metrics->step_seconds =
 	    metrics_histogram("tally_step_seconds", "Time of one step of a batch", "dataset",
 			      "step", &metrics_seconds);
+	metrics->source_errors =
+	    metrics_counter("tally_source_errors_total", "Requests that failed because of a source",
+			    "source", "sqlstate");
 	metrics->batch_requests = metric_series(metrics_histogram("tally_batch_requests",
 								  "Requests that ran as one batch",
 								  NULL, NULL, &metrics_counts),
@@ -95,7 +98,7 @@ read_connected(void *ctx)
 static void
 add_callbacks(struct lane *lane)
 {
-	struct metric *errors = metrics_counter("tally_source_errors_total",
+	struct metric *errors = metrics_counter("tally_source_query_errors_total",
 						"Queries of a source that failed", "source", NULL);
 	struct metric *reconnects = metrics_counter("tally_source_reconnects_total",
 						    "Connections opened again", "source", NULL);

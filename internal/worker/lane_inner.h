@@ -24,6 +24,7 @@ TAILQ_HEAD(run_list, run);
 struct lane_metrics {
 	struct metric *requests;
 	struct metric *step_seconds;
+	struct metric *source_errors;
 	struct metric_series *batch_requests;
 	struct metric_series *queue_age;
 	struct metric_series *running;

@@ -163,6 +163,16 @@ fill_as_of(const struct run *run, struct tally_sync_reply *reply)
 }
 
 static void
+count_source_error(struct lane *lane, const struct tally_error *error)
+{
+	if (error->source[0] == '\0')
+		return;
+	metric_add(metric_series(lane->metrics.source_errors, error->source,
+				 error->sqlstate[0] ? error->sqlstate : "none"),
+		   1);
+}
+
+static void
 on_answer(void *ctx, struct engine_run *engine, size_t index, struct engine_answer *answer)
 {
 	struct run *run = ctx;
@@ -181,6 +191,7 @@ on_answer(void *ctx, struct engine_run *engine, size_t index, struct engine_answ
 			continue;
 		}
 		if (answer->status != TALLY_OK) {
+			count_source_error(run->lane, &answer->error);
 			lane_reply_error(task, &answer->error);
 			continue;
 		}
