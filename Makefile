@@ -11,8 +11,9 @@ PREFIX  ?= /usr/local
 # V=1 shows the commands.
 Q       := $(if $(V),,@)
 
+IS_CLANG  := $(shell $(CC) --version 2>/dev/null | grep clang)
 # clang before 16 has the flag only behind another one that says not to use it.
-AUTO_INIT := $(if $(shell $(CC) --version 2>/dev/null | grep clang),,-ftrivial-auto-var-init=zero)
+AUTO_INIT := $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
              -fcf-protection $(AUTO_INIT)
 CFLAGS_release := -O2 $(HARDENING)
@@ -22,6 +23,10 @@ CFLAGS_cover   := -O0 --coverage
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wwrite-strings -Wformat=2 -Werror=format-security -Wvla -Wcast-qual \
             -Wimplicit-fallthrough $(if $(CI),-Werror)
+
+# What gcc forgives the macros of librdkafka and uthash, and clang does not.
+WARNINGS += $(if $(IS_CLANG),-Wno-implicit-fallthrough -Wno-gnu-statement-expression \
+              -Wno-pointer-to-int-cast -Wno-cast-qual)
 
 ALL_CFLAGS   = -std=c17 -g -fPIC $(WARNINGS) $(CFLAGS_$(VARIANT)) $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -include internal/base/banned.h $(CPPFLAGS)

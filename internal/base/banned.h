@@ -8,6 +8,14 @@
 #include <string.h>
 #include <time.h>
 
+/* Some are macros of a fortified glibc. */
+#undef sprintf
+#undef vsprintf
+#undef strncpy
+#undef strncat
+#undef strcpy
+#undef strcat
+
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok strncpy strncat gets
 #pragma GCC poison atoi atol atoll atof localtime gmtime asctime ctime
 #pragma GCC poison srand tmpnam mktemp

@@ -212,7 +212,8 @@ metric_series(struct metric *metric, const char *value, const char *value2)
 {
 	const char *const values[2] = { value, value2 };
 	size_t lens[2];
-	bool is_text = measure(value, &lens[0]) & measure(value2, &lens[1]);
+	bool is_first = measure(value, &lens[0]);
+	bool is_text = measure(value2, &lens[1]) && is_first;
 	struct metric_series *series = is_text ? find_series(metric, values, lens) : NULL;
 
 	if (series)
