@@ -115,7 +115,7 @@ JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 # each, because what is installed first changes what this Makefile finds.
 test: ## Everything that CI runs: installs what is missing, builds, checks, tests
 	deploy/dev/packages test
-	@set -e; for target in all check unit asan tsan integration e2e; do \
+	@set -e; for target in all clang check unit asan tsan integration e2e; do \
 		echo "==== $$target"; $(MAKE) $(JOBS) CI=1 $$target; done
 unit: $(UNIT) ## Run the unit tests (no network)
 	test/run-criterion $(B) $^
