@@ -110,13 +110,15 @@ SERVICES     := deploy/dev/with-services --postgres --kafka
 TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppressions=%,$(wildcard test/race/suppressions))
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: test unit integration e2e race asan tsan
+.PHONY: test clang unit integration e2e race asan tsan
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
 test: ## Everything that CI runs: installs what is missing, builds, checks, tests
 	deploy/dev/packages test
 	@set -e; for target in all clang check unit asan tsan integration e2e; do \
 		echo "==== $$target"; $(MAKE) $(JOBS) CI=1 $$target; done
+clang: ## Build everything with clang
+	$(MAKE) CC=clang-14 B=build/clang all
 unit: $(UNIT) ## Run the unit tests (no network)
 	test/run-criterion $(B) $^
 integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, real Kafka, mock Kafka)
