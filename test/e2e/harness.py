@@ -283,11 +283,13 @@ class Topic:
     """What is added to a topic from now on."""
 
     def __init__(self, servers, name):
+        settings = {"bootstrap.servers": servers, "group.id": "e2e-no-group",
+                    "enable.auto.commit": False, "allow.auto.create.topics": False}
         self.name = name
-        self.consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": servers, "group.id": "e2e-no-group", "enable.auto.commit": False,
-            "allow.auto.create.topics": False})
-        self.partitions = sorted(self.consumer.list_topics(name, timeout=30).topics[name]
+        self.consumer = confluent_kafka.Consumer(settings)
+        # Of its own: a question would stand behind the reader's fetch, which waits at the broker.
+        self.asker = confluent_kafka.Consumer(settings)
+        self.partitions = sorted(self.asker.list_topics(name, timeout=30).topics[name]
                                  .partitions)
         self.starts = self.ends()
         self.consumer.assign([confluent_kafka.TopicPartition(name, partition, offset)
@@ -300,7 +302,7 @@ class Topic:
     def _end(self, partition):
         """Low and high watermark; None while a new partition has no leader yet."""
         try:
-            return self.consumer.get_watermark_offsets(
+            return self.asker.get_watermark_offsets(
                 confluent_kafka.TopicPartition(self.name, partition), timeout=30)
         except confluent_kafka.KafkaException as failure:
             if not failure.args[0].retriable() and failure.args[0].code() not in (
@@ -320,12 +322,13 @@ class Topic:
             left = deadline - time.monotonic()
             assert left > 0, f"{len(messages)} of {n} messages within {timeout} s in {self.name}"
             message = self.consumer.poll(left)
-            if message and not message.error():
+            if message is not None and not message.error():  # an empty one is false
                 messages.append(message)
         return messages
 
     def close(self):
         self.consumer.close()
+        self.asker.close()
 
     def __enter__(self):
         return self

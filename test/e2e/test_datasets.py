@@ -117,6 +117,14 @@ def orders(services):
     return products, purchases
 
 
+def exact_sum(amounts):
+    context = decimal.Context(prec=60, traps=[decimal.Inexact])
+    total = decimal.Decimal()
+    for amount in amounts:
+        total = context.add(total, amount)
+    return total
+
+
 def bought(products, purchases, account):
     """By product id: two products of the same name are two rows."""
     by_product = collections.defaultdict(list)
@@ -125,7 +133,7 @@ def bought(products, purchases, account):
             by_product[product_id].append((quantity, amount))
     lines = [(str(account), products.get(product_id), len(items),
               sum(quantity for quantity, _ in items),
-              sum((amount for _, amount in items), decimal.Decimal()))
+              exact_sum(amount for _, amount in items))
              for product_id, items in by_product.items()]
     return sorted(lines, key=lambda line: (rows.text_key(line[1]), line[2], line[3], line[4]))
 
@@ -140,9 +148,7 @@ def test_sums_of_numeric_are_exact_and_the_key_is_a_uuid(stack, orders):
                for row in data]
         assert got == bought(*orders, account), account
 
-    accounts = {purchase[1] for purchase in orders[1]}
-    with decimal.localcontext(prec=60):
-        at_once(ask, accounts)
+    at_once(ask, {purchase[1] for purchase in orders[1]})
 
 
 def test_a_uuid_may_be_written_in_capitals(stack, orders):

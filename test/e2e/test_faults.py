@@ -233,8 +233,9 @@ def test_garbage_ends_among_the_dead_letters_and_the_worker_goes_on(start_stack,
             assert headers["tally-origin-topic"] == b"tally.requests.sync"
             assert headers["tally-reason"]
             origin = (int(headers["tally-origin-partition"]), int(headers["tally-origin-offset"]))
+            assert origin not in found, f"twice: {origin} {headers}"
             found[origin] = (message.key(), message.value() or b"")
-        assert found == sent  # the original bytes, each once
+        assert found == sent  # the original bytes
     at_once(lambda login: ask_in_time(stack, world, login) or pytest.fail("an error"), logins)
 
 

@@ -50,7 +50,7 @@ def test_ambiguous_framing_is_refused_and_the_connection_closed(stack, head):
     data = send_and_read_all(stack, b"GET /api/comments/?login=vladimir HTTP/1.1\r\nHost: t\r\n"
                              + head + b"\r\n0\r\n\r\n" + GOOD)
     assert status_of(data) in (400, 501), data
-    assert data.count(b"HTTP/1.1 ") == 1, data
+    assert b"200 OK" not in data and b'"data"' not in data, data
 
 
 @pytest.mark.parametrize("target", [
@@ -119,11 +119,11 @@ class KeepOpen:
 
 
 def test_clients_that_leave_early_take_nothing_with_them(stack, services):
-    n = 32
+    n = 28
     with Topic(services.kafka, "tally.requests.sync") as topic, locked(services.db2, "logs"):
         for i in range(n):
             with connected(stack) as connection:
-                connection.sendall(GOOD.replace(b"vladimir", b"leaver-%d" % i))
+                connection.sendall(GOOD.replace(b" HTTP", b"&since=2000-01-%02d HTTP" % (i + 1)))
                 wait_until(lambda i=i: topic.added() > i, 30, "the request is in Kafka")
     answer = stack.ask("comments", login="vladimir")
     assert answer.status_code == 200, answer.text
@@ -172,16 +172,16 @@ def test_a_slow_request_is_cut(start_stack, begin):
 def test_past_the_waiters_callers_are_sent_away(start_stack, services):
     """With room for two, the third is told at once to come again."""
     stack = start_stack(n_workers=0, gateway={"TALLY_WAITERS_MAX": 2})
-    with Topic(services.kafka, "tally.requests.sync") as topic:
+    with Topic(services.kafka, "tally.requests.sync") as topic, locked(services.db2, "logs"):
         threads = [threading.Thread(target=stack.ask, args=("comments", 3), kwargs={"login": name})
-                   for name in ("first", "second")]
+                   for name in ("vladimir", "yanina")]
         for thread in threads:
             thread.start()
         wait_until(lambda: topic.added() >= 2, 30, "two requests are in Kafka")
         began = time.monotonic()
-        answer = stack.ask("comments", login="third")
+        answer = stack.ask("comments", login="natalya")
         assert time.monotonic() - began < 1
         assert answer.status_code == 503
         is_problem(answer, "saturated")
-        for thread in threads:
-            thread.join()
+    for thread in threads:
+        thread.join()
