@@ -21,13 +21,20 @@ static const struct client_setting common[] = {
 
 _Static_assert(TALLY_MAX_MESSAGE_BYTES == 16777216, "message.max.bytes above is this number");
 
+bool
+client_is_noise(const char *facility, const char *text)
+{
+	return strcmp(facility, "CONFWARN") == 0
+	       && (strstr(text, "is a consumer property")
+		   || strstr(text, "is a producer property"));
+}
+
 static void
 on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
 	const struct kafka_config *config = rd_kafka_opaque(client);
 
-	(void)facility;
-	if (config && config->on_log)
+	if (config && config->on_log && !client_is_noise(facility, text))
 		config->on_log(config->log_ctx, level, text);
 }
 

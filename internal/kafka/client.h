@@ -5,6 +5,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <stdbool.h>
+
 #include "kafka/config.h"
 
 struct client_setting {
@@ -21,6 +23,10 @@ TALLY_MUST_CHECK tally_status client_conf(const struct kafka_config *config,
 /* A handle from conf, which is taken in every case. */
 TALLY_MUST_CHECK tally_status client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
 					 rd_kafka_t **out_client, struct tally_error *err);
+
+/* Whether a line of librdkafka's log is no news: that it ignores a property which is for the other
+ * kind of client.  The same properties are given to all clients of a process. */
+bool client_is_noise(const char *facility, const char *text);
 
 /* Says "no broker answers at ..." */
 tally_status

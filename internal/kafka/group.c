@@ -203,8 +203,7 @@ on_log_line(const rd_kafka_t *client, int level, const char *facility, const cha
 {
 	const struct kafka_group *group = rd_kafka_opaque(client);
 
-	(void)facility;
-	if (group && group->config->on_log)
+	if (group && group->config->on_log && !client_is_noise(facility, text))
 		group->config->on_log(group->config->log_ctx, level, text);
 }
 
@@ -218,15 +217,17 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 	tally_status status = TALLY_CLOSED;
 	bool is_full = false;
 
-	if (message->err || group->has_quiesced || !owned || !owned->offsets) {
+	if (message->err || group->has_quiesced || atomic_load(&group->is_stopped) || !owned
+	    || !owned->offsets) {
 		rd_kafka_message_destroy(message);
 		return;
 	}
 	pthread_mutex_lock(&group->lock);
 	status = offsets_take(owned->offsets, message->offset);
 	is_full = offsets_is_full(owned->offsets);
+	if (status == TALLY_OK)
+		owned->next_offset = message->offset + 1;
 	pthread_mutex_unlock(&group->lock);
-	owned->next_offset = message->offset + 1;
 	if (is_full && !owned->is_paused) {
 		owned->is_paused = true;
 		pause_partition(group, message->partition, true);
