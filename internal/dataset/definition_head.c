@@ -100,13 +100,14 @@ read_bound(struct builder *builder, struct directive *directive, struct definiti
 	tally_status status = builder_mark(builder, directive, "=");
 	if (status != TALLY_OK)
 		return status;
-	if (is_max && param->type == TALLY_TEXT)
-		return read_max_length(builder, directive, &param->max_length);
-	if (!has_range(param->type))
+	bool is_length = is_max && param->type == TALLY_TEXT;
+	if (!is_length && !has_range(param->type))
 		return builder_wrong(builder, directive->line, "%s= does not go with type %s",
 				     is_max ? "max" : "min", tally_type_name(param->type));
-	if (bound->state == VALUE_SET)
+	if (bound->state == VALUE_SET || (is_length && param->max_length > 0))
 		return builder_wrong(builder, directive->line, "%s= twice", is_max ? "max" : "min");
+	if (is_length)
+		return read_max_length(builder, directive, &param->max_length);
 	return builder_literal(builder, directive, param->type, bound);
 }
 
@@ -192,13 +193,13 @@ builder_param(struct builder *builder, struct directive *directive)
 		free(name);
 		return status;
 	}
-	*param = (struct definition_param){ .name = name,
-					    .max_length = TEXT_LIMIT,
-					    .line = directive->line };
+	*param = (struct definition_param){ .name = name, .line = directive->line };
 	definition->n_params++;
 	status = builder_type(builder, directive, &param->type);
 	if (status == TALLY_OK)
 		status = read_param_options(builder, directive, param);
+	if (param->max_length == 0)
+		param->max_length = TEXT_LIMIT;
 	if (status == TALLY_OK)
 		status = check_param(builder, param);
 	return status;

@@ -41,13 +41,14 @@ static tally_status
 read_directive(struct builder *builder, struct directive *line)
 {
 	struct lexer_word word;
-	char text[16];
+	char text[32];
 	bool is_known = false;
 
 	line->at += 2;
 	if (!lexer_word(&line->at, line->end, &word))
 		return TALLY_OK;
-	snprintf(text, sizeof text, "%.*s", (int)(word.len < 15 ? word.len : 15), word.text);
+	snprintf(text, sizeof text, "%.*s", (int)utf8_cut(word.text, word.len, sizeof text - 1),
+		 word.text);
 	line->word = text;
 	if (builder->open && !builder->open->text)
 		return builder_wrong(builder, line->line,
@@ -120,7 +121,7 @@ new_definition(const char *file)
 	definition->columns = calloc(DEFINITION_MAX_COLUMNS, sizeof *definition->columns);
 	definition->order = calloc(DEFINITION_MAX_COLUMNS, sizeof *definition->order);
 	definition->group = calloc(DEFINITION_MAX_COLUMNS, sizeof *definition->group);
-	definition->steps = calloc(DEFINITION_MAX_STEPS, sizeof *definition->steps);
+	definition->steps = calloc(DEFINITION_MAX_STEPS + 1, sizeof *definition->steps);
 	if (!definition->file || !definition->params || !definition->columns || !definition->order
 	    || !definition->group || !definition->steps)
 		return NULL;

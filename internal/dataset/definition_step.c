@@ -111,9 +111,7 @@ builder_step(struct builder *builder, struct directive *directive)
 	struct definition *definition = builder->definition;
 	struct definition_step *step = &definition->steps[definition->n_steps];
 
-	if (definition->n_steps == DEFINITION_MAX_STEPS)
-		return builder_wrong(builder, directive->line, "more than %d steps",
-				     DEFINITION_MAX_STEPS);
+	/* There is room for one more than the most: it may be another kind of one that is there. */
 	*step = (struct definition_step){ .line = directive->line, .n_sqls = 1 };
 	step->sqls = calloc(DEFINITION_MAX_KINDS, sizeof *step->sqls);
 	if (!step->sqls)
@@ -124,6 +122,9 @@ builder_step(struct builder *builder, struct directive *directive)
 	if (status != TALLY_OK)
 		return status;
 	struct definition_step *same = find_step(definition, step->name);
+	if (!same && definition->n_steps > DEFINITION_MAX_STEPS)
+		return builder_wrong(builder, directive->line, "more than %d steps",
+				     DEFINITION_MAX_STEPS);
 	if (!same) {
 		builder->open = &step->sqls[0];
 		return TALLY_OK;

@@ -52,6 +52,8 @@ builder_mark(struct builder *builder, struct directive *directive, const char *m
 {
 	if (builder_takes(directive, mark))
 		return TALLY_OK;
+	while (directive->at < directive->end && (*directive->at == ' ' || *directive->at == '\t'))
+		directive->at++;
 	return builder_wrong(builder, directive->line, "-- %s needs a \"%s\" here: %.*s",
 			     directive->word, mark, (int)(directive->end - directive->at),
 			     directive->at);
@@ -134,6 +136,10 @@ builder_literal(struct builder *builder, struct directive *directive, enum tally
 		return builder_wrong(builder, directive->line,
 				     "-- %s: a value of type %s is missing", directive->word,
 				     tally_type_name(type));
+	if (word.is_open)
+		return builder_wrong(builder, directive->line,
+				     "-- %s: the quote of '%.*s is not ended", directive->word,
+				     (int)word.len, word.text);
 	char *text = unquote(&word, &len);
 	if (!text)
 		return builder_no_memory(builder);
@@ -168,7 +174,7 @@ builder_duration(struct builder *builder, struct directive *directive, uint32_t 
 	size_t digits = 0;
 
 	if (!lexer_word(&directive->at, directive->end, &word))
-		word = (struct lexer_word){ "", 0, false };
+		word = (struct lexer_word){ .text = "" };
 	while (digits < word.len && digits < 8 && word.text[digits] >= '0'
 	       && word.text[digits] <= '9')
 		number = number * 10 + (uint32_t)(word.text[digits++] - '0');

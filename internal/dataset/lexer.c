@@ -280,12 +280,11 @@ lexer_word(const char **at, const char *end, struct lexer_word *out_word)
 	if (p == end)
 		return false;
 	const char *begin = p;
-	out_word->is_quoted = *p == '\'';
-	if (out_word->is_quoted) {
+	if (*p == '\'') {
 		struct lexer quote = { .at = p, .end = end };
 		size_t len = quoted_len(&quote, false);
 		size_t inside = len > 0 ? len - 2 : (size_t)(end - p) - 1;
-		*out_word = (struct lexer_word){ p + 1, inside, true };
+		*out_word = (struct lexer_word){ p + 1, inside, true, len == 0 };
 		*at = len > 0 ? p + len : end;
 		return true;
 	}
@@ -295,8 +294,7 @@ lexer_word(const char **at, const char *end, struct lexer_word *out_word)
 		while (p < end && !isspace((unsigned char)*p) && !memchr(marks, *p, 4))
 			p++;
 	}
-	out_word->text = begin;
-	out_word->len = (size_t)(p - begin);
+	*out_word = (struct lexer_word){ .text = begin, .len = (size_t)(p - begin) };
 	*at = p;
 	return true;
 }

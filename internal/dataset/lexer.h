@@ -33,9 +33,10 @@ struct lexer_word {
 	const char *text;
 	size_t len;
 	bool is_quoted;
+	bool is_open; /* the quote does not end */
 };
 
-/* Takes the next word of a line; false at its end.  An open quote ends with the line. */
+/* Takes the next word of a line; false at its end.  An open quote goes on to it. */
 bool lexer_word(const char **at, const char *end, struct lexer_word *out_word);
 
 /* Whether the word is this text, unquoted. */

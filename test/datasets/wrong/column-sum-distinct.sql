@@ -1,0 +1,5 @@
+--- expect 3: -- column needs a ")" here: b)
+-- dataset d
+-- column a int = sum(distinct b)
+-- step s on db1
+SELECT 1 AS a;

@@ -1,0 +1,3 @@
+--- expect 1: there is no -- step
+-- dataset d
+-- column a int

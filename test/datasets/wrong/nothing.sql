@@ -1,0 +1,1 @@
+--- expect 1: there is no -- dataset NAME: title

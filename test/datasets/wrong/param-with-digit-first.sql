@@ -1,0 +1,6 @@
+--- expect 3: "1st" is no name of a parameter: a-z, 0-9 and _, at most 63, not a digit first
+-- dataset d
+-- param 1st text
+-- column a int
+-- step s on db1
+SELECT 1 AS a;

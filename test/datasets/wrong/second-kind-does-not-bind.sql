@@ -1,0 +1,8 @@
+--- expect 7: step s is by p, but its statement does not use :p
+-- dataset d
+-- param p int
+-- column a int
+-- step s on db1 by p for postgres
+SELECT :p;
+-- step s on db1 by p for other
+SELECT 1;

@@ -1,0 +1,5 @@
+--- expect 4: "0s" is no duration: 500ms, 5s, 1m or 1h, at most 24h
+-- dataset d
+-- column a int
+-- step s on db1 cache 0s
+SELECT 1 AS a;

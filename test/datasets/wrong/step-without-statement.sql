@@ -1,0 +1,4 @@
+--- expect 4: step s has no statement
+-- dataset d
+-- column a int
+-- step s on db1
