@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/program.h"
 #include "gateway/gateway_inner.h"
 
 #define SEND_TIMEOUT_MS 5000
@@ -184,16 +185,6 @@ run_starter(void *ctx)
 
 /* ---- making ---- */
 
-static void
-on_http_log(void *ctx, int level, const char *text)
-{
-	(void)ctx;
-	if (level <= 4)
-		log_warn("http", LOG_STR("text", text));
-	else
-		log_debug("http", LOG_STR("text", text));
-}
-
 /* Without API keys only this machine may ask, unless --open says otherwise. */
 static tally_status
 check_listen(const struct config *config, struct tally_error *err)
@@ -227,7 +218,7 @@ start_http(struct gateway *gateway, struct tally_error *err)
 		.stall_timeout_ms = (int)config->stall_timeout_ms,
 		.handler = gateway_on_request,
 		.ctx = gateway,
-		.on_log = on_http_log,
+		.on_log = program_log_http,
 	};
 
 	return http_server_start(&options, &gateway->server, err);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "config/program.h"
 #include "http/server.h"
 
 #define METRICS_MAX_BYTES (4 * 1024 * 1024)
@@ -68,16 +69,6 @@ on_request(void *ctx, struct http_request *request)
 		answer_text(request, 404, "there are /metrics, /livez and /readyz\n");
 }
 
-static void
-on_log(void *ctx, int level, const char *text)
-{
-	(void)ctx;
-	if (level <= 4)
-		log_warn("http", LOG_STR("text", text));
-	else
-		log_debug("http", LOG_STR("text", text));
-}
-
 tally_status
 worker_status_start(const struct config *config, const struct lane *lane,
 		    struct worker_status **out_status, struct tally_error *err)
@@ -94,7 +85,7 @@ worker_status_start(const struct config *config, const struct lane *lane,
 		.stall_timeout_ms = 10000,
 		.handler = on_request,
 		.ctx = status,
-		.on_log = on_log,
+		.on_log = program_log_http,
 	};
 
 	*out_status = NULL;
