@@ -29,8 +29,8 @@ void program_end(int code);
  * code.  A second signal ends the process at once. */
 int program_wait(void);
 
-/* Write a line of librdkafka's or of the HTTP server's to the log; level as in syslog(3), ctx is not
- * used.  Any thread. */
+/* Write a line of librdkafka's or of the HTTP server's to the log; level as in syslog(3), ctx is
+ * not used.  Any thread. */
 void program_log_kafka(void *ctx, int level, const char *text);
 void program_log_http(void *ctx, int level, const char *text);
 
