@@ -4,20 +4,7 @@
 
 #include "dataset/schema.h"
 #include "gateway/gateway_inner.h"
-
-#define METRICS_MAX_BYTES (4 * 1024 * 1024)
-
-static void
-answer_text(struct http_request *request, unsigned code, const char *text)
-{
-	struct http_response response;
-
-	http_response_init(&response, code);
-	http_response_header(&response, "Content-Type", "text/plain; charset=utf-8");
-	http_response_header(&response, "Cache-Control", "no-store");
-	http_response_static(&response, text, strlen(text));
-	http_reply(request, &response);
-}
+#include "http/pages.h"
 
 static void
 answer_json(struct gateway *gateway, struct http_request *request, char *text)
@@ -41,7 +28,7 @@ get_livez(struct gateway *gateway, struct http_request *request, const char *res
 {
 	(void)gateway;
 	(void)rest;
-	answer_text(request, 200, "ok\n");
+	http_reply_text(request, 200, "ok\n");
 }
 
 bool
@@ -55,35 +42,21 @@ get_readyz(struct gateway *gateway, struct http_request *request, const char *re
 {
 	(void)rest;
 	if (atomic_load(&gateway->is_stopping))
-		answer_text(request, 503, "stopping\n");
+		http_reply_text(request, 503, "stopping\n");
 	else if (!gateway_is_ready(gateway))
-		answer_text(request, 503,
-			    "Kafka's metadata and the reply partition are not known "
-			    "yet\n");
+		http_reply_text(request, 503,
+				"Kafka's metadata and the reply partition are not known "
+				"yet\n");
 	else
-		answer_text(request, 200, "ok\n");
+		http_reply_text(request, 200, "ok\n");
 }
 
 static void
 get_metrics(struct gateway *gateway, struct http_request *request, const char *rest)
 {
-	struct buf buf = BUF_INIT(METRICS_MAX_BYTES);
-	struct http_response response;
-	struct tally_error err = { 0 };
-	size_t len;
-
+	(void)gateway;
 	(void)rest;
-	if (metrics_write(&buf) != TALLY_OK) {
-		buf_fini(&buf);
-		(void)tally_fail(&err, TALLY_NO_MEMORY, "no memory for the metrics");
-		answer_problem(gateway, request, &err, NULL);
-		return;
-	}
-	http_response_init(&response, 200);
-	http_response_header(&response, "Content-Type", METRICS_CONTENT_TYPE);
-	char *text = buf_take(&buf, &len);
-	http_response_owned(&response, text, len);
-	http_reply(request, &response);
+	http_reply_metrics(request);
 }
 
 /* Says which datasets there are. */

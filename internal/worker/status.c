@@ -6,9 +6,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "config/program.h"
-#include "http/server.h"
-
-#define METRICS_MAX_BYTES (4 * 1024 * 1024)
+#include "http/pages.h"
 
 struct worker_status {
 	const struct lane *lane;
@@ -16,57 +14,27 @@ struct worker_status {
 };
 
 static void
-answer_text(struct http_request *request, unsigned code, const char *text)
-{
-	struct http_response response;
-
-	http_response_init(&response, code);
-	http_response_header(&response, "Content-Type", "text/plain; charset=utf-8");
-	http_response_static(&response, text, strlen(text));
-	http_reply(request, &response);
-}
-
-static void
-answer_metrics(struct http_request *request)
-{
-	struct buf buf = BUF_INIT(METRICS_MAX_BYTES);
-	struct http_response response;
-	size_t len;
-
-	if (metrics_write(&buf) != TALLY_OK) {
-		buf_fini(&buf);
-		answer_text(request, 500, "no memory for the metrics\n");
-		return;
-	}
-	http_response_init(&response, 200);
-	http_response_header(&response, "Content-Type", METRICS_CONTENT_TYPE);
-	char *text = buf_take(&buf, &len);
-	http_response_owned(&response, text, len);
-	http_reply(request, &response);
-}
-
-static void
 on_request(void *ctx, struct http_request *request)
 {
 	struct worker_status *status = ctx;
 
 	if (http_request_refusal(request)) {
-		answer_text(request, 400, "malformed request\n");
+		http_reply_text(request, 400, "malformed request\n");
 		return;
 	}
 	const char *path = http_request_target(request)->path;
 	if (strcmp(http_request_method(request), "GET") != 0)
-		answer_text(request, 405, "only GET\n");
+		http_reply_text(request, 405, "only GET\n");
 	else if (strcmp(path, "/metrics") == 0)
-		answer_metrics(request);
+		http_reply_metrics(request);
 	else if (strcmp(path, "/livez") == 0)
-		answer_text(request, 200, "ok\n");
+		http_reply_text(request, 200, "ok\n");
 	else if (strcmp(path, "/readyz") == 0 && lane_is_ready(status->lane))
-		answer_text(request, 200, "ok\n");
+		http_reply_text(request, 200, "ok\n");
 	else if (strcmp(path, "/readyz") == 0)
-		answer_text(request, 503, "not ready: datasets or partitions are missing\n");
+		http_reply_text(request, 503, "not ready: datasets or partitions are missing\n");
 	else
-		answer_text(request, 404, "there are /metrics, /livez and /readyz\n");
+		http_reply_text(request, 404, "there are /metrics, /livez and /readyz\n");
 }
 
 tally_status
