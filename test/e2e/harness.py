@@ -314,17 +314,15 @@ class Topic:
     def added(self):
         return sum(self.ends()) - sum(self.starts)
 
-    def read(self, n, timeout):
-        """The next n messages."""
+    def messages(self, timeout, what):
+        """Messages as they come; a failure that says what, past the deadline."""
         deadline = time.monotonic() + timeout
-        messages = []
-        while len(messages) < n:
+        while True:
             left = deadline - time.monotonic()
-            assert left > 0, f"{len(messages)} of {n} messages within {timeout} s in {self.name}"
+            assert left > 0, f"not within {timeout} s in {self.name}: {what()}"
             message = self.consumer.poll(left)
             if message is not None and not message.error():  # an empty one is false
-                messages.append(message)
-        return messages
+                yield message
 
     def close(self):
         self.consumer.close()

@@ -227,15 +227,17 @@ def test_garbage_ends_among_the_dead_letters_and_the_worker_goes_on(start_stack,
                 producer.produce("tally.requests.sync", value, key, partition, headers=headers,
                                  on_delivery=delivered)
         assert producer.flush(30) == 0
-        found = {}
-        for message in dead_letters.read(len(sent), 60):
+        found = set()
+        for message in dead_letters.messages(60, lambda: f"{len(found)} of {len(sent)}"):
             headers = dict(message.headers() or [])
             assert headers["tally-origin-topic"] == b"tally.requests.sync"
             assert headers["tally-reason"]
             origin = (int(headers["tally-origin-partition"]), int(headers["tally-origin-offset"]))
-            assert origin not in found, f"twice: {origin} {headers}"
-            found[origin] = (message.key(), message.value() or b"")
-        assert found == sent  # the original bytes
+            # The original bytes; a rebalance may bring a message twice.
+            assert sent[origin] == (message.key(), message.value() or b"")
+            found.add(origin)
+            if len(found) == len(sent):
+                break
     at_once(lambda login: ask_in_time(stack, world, login) or pytest.fail("an error"), logins)
 
 

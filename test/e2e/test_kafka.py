@@ -13,6 +13,7 @@ import rows
 from harness import START_S, Service, Topic, as_json, wait_until
 
 PARTITION = 1
+PUBLISHED = set()  # the ids of all requests of this module
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ class Lane:
     def publish(self, value, budget_ms=20_000, key=None, **more):
         """Publishes one request; its id."""
         id = secrets.token_hex(16)
+        PUBLISHED.add(id)
         headers = {"tally-id": id, "tally-reply-partition": str(PARTITION),
                    "tally-budget-ms": str(budget_ms), "tally-tenant": "default"} | more
         value = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -61,13 +63,15 @@ class Lane:
         """One reply for each id: headers and body."""
         self.flush()
         replies = {}
-        for message in self.replies.read(len(ids), timeout):
+        for message in self.replies.messages(timeout, lambda: f"{len(replies)} of {len(ids)}"):
             assert message.partition() == PARTITION
             id = message.key().decode()
-            assert id in ids and id not in replies, "a reply to nobody, or a second one"
+            assert id in PUBLISHED, "a reply to nobody"
             headers = {name: value.decode() for name, value in message.headers()}
-            replies[id] = headers, message.value()
-        return replies
+            if id in ids:  # the first one counts; work may be done twice
+                replies.setdefault(id, (headers, message.value()))
+            if len(replies) == len(ids):
+                return replies
 
     def ask(self, value, **more):
         id = self.publish(value, **more)
@@ -98,7 +102,7 @@ def test_every_user_at_once(lane, world):
 
 
 def test_equal_requests_of_a_batch_each_have_a_reply(lane):
-    ids = [lane.publish(comments_of("yanina")) for _ in range(100)]
+    ids = {lane.publish(comments_of("yanina")) for _ in range(100)}
     bodies = {body for _, body in lane.read(ids).values()}
     assert len(bodies) == 1
 
@@ -136,9 +140,10 @@ def test_an_expired_request_is_not_run_and_the_next_one_is(lane, worker):
     good = lane.publish(comments_of("yanina"), key=key)
     lane.flush()
     seen = {}
-    while good not in seen:
-        for message in lane.replies.read(1, START_S):
-            seen[message.key().decode()] = dict(message.headers())["tally-state"]
+    for message in lane.replies.messages(START_S, lambda: "the reply of the good request"):
+        seen[message.key().decode()] = dict(message.headers())["tally-state"]
+        if good in seen:
+            break
     assert seen[good] == b"succeeded"
     assert seen.get(expired) != b"succeeded"
 
