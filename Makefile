@@ -48,6 +48,7 @@ HEADERS     := $(filter %.h,$(SOURCES))
 TEST_SUPPORT := $(patsubst %.c,$(B)/%.o,$(wildcard test/support/*.c))
 UNIT        := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
 INTEGRATION := $(patsubst test/integration/%.c,$(B)/test/integration/%,$(wildcard test/integration/*.c))
+BENCH       := $(B)/test/bench/latency
 RACE        := $(patsubst test/race/%.c,$(B)/test/race/%,$(wildcard test/race/*.c))
 FORMATTED   := $(SOURCES) $(wildcard test/*/*.[ch])
 
@@ -102,7 +103,8 @@ FORCE:
 $(B)/test/%: $(B)/test/%.o $(TEST_SUPPORT) $(B)/lib/libinternal.a $(B)/lib/libtally.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    $(if $(findstring /race/,$@),,-lcriterion) $(LIBS)
+	    $(if $(findstring /race/,$@)$(findstring /bench/,$@),,-lcriterion) $(LIBS)
+$(BENCH): $(patsubst %.c,$(B)/%.o,$(wildcard test/bench/*.c))
 $(B)/test/%.o: PATHS = $(PATHS_inner) -iquote test
 
 # Private services for the length of a command; and one recursion's worth of parallel jobs.
@@ -110,7 +112,7 @@ SERVICES     := deploy/dev/with-services --postgres --kafka
 TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppressions=%,$(wildcard test/race/suppressions))
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: test clang unit integration e2e race asan tsan
+.PHONY: test clang unit integration e2e race asan tsan bench
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
 test: ## Everything that CI runs: installs what is missing, builds, checks, tests
@@ -125,6 +127,8 @@ integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, r
 	$(SERVICES) -- test/run-criterion $(B) $(INTEGRATION)
 race: $(RACE)
 	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=$(TSAN_OPTIONS) $$t; done
+bench: all $(BENCH) ## Print how long one caller waits, beside the databases alone (real Kafka); judges nothing
+	@test/bench/run
 asan: ## Unit tests under AddressSanitizer and UBSan; a leak fails
 	$(MAKE) VARIANT=asan unit
 tsan: ## Race tests under ThreadSanitizer
