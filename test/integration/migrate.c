@@ -526,6 +526,9 @@ Test(migrate, steps_of_the_datasets_are_answered_from_indexes_alone)
 		bool is_found = false;
 
 		(void)snprintf(sql, sizeof sql, "EXPLAIN (COSTS off) %s", steps[i].sql);
+		/* Whether the index can answer alone, not what the planner thinks of it while an
+		 * autovacuum keeps pages from being all-visible. */
+		PQclear(PQexec(pg, "SET enable_bitmapscan = off; SET enable_seqscan = off"));
 		result = PQexec(pg, sql);
 		cr_expect_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s", PQerrorMessage(pg));
 		for (int row = 0; row < PQntuples(result); row++)
