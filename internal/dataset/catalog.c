@@ -9,6 +9,7 @@
 #include "base/own.h"
 
 #define CATALOG_MAX 256 /* datasets of one folder */
+#define READ_BYTES  4096
 
 struct catalog {
 	struct definition *items[CATALOG_MAX];
@@ -32,22 +33,22 @@ static tally_status
 read_file(const char *path, struct buf *out, struct tally_error *err)
 {
 	FILE *file = fopen(path, "re");
-	char chunk[4096];
+	char chunk[READ_BYTES];
 	size_t n;
 	tally_status status = TALLY_OK;
 
 	if (!file)
 		return tally_fail(err, TALLY_WRONG_SETTING, "%s cannot be read: %s", path,
 				  strerror(errno));
-	while (status == TALLY_OK && (n = fread(chunk, 1, sizeof chunk, file)) > 0)
+	/* A byte too many is for definition_parse to complain of. */
+	while (status == TALLY_OK && out->len <= DEFINITION_MAX_BYTES
+	       && (n = fread(chunk, 1, sizeof chunk, file)) > 0)
 		status = buf_append(out, chunk, n);
 	if (status != TALLY_OK)
-		status = tally_fail(err, TALLY_WRONG_DEFINITION,
-				    "%s:1: the file is larger than %d "
-				    "KiB",
-				    path, DEFINITION_MAX_BYTES / 1024);
+		status = tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	else if (ferror(file))
-		status = tally_fail(err, TALLY_WRONG_SETTING, "%s cannot be read", path);
+		status = tally_fail(err, TALLY_WRONG_SETTING, "%s cannot be read: %s", path,
+				    strerror(errno));
 	fclose(file);
 	return status;
 }
@@ -65,7 +66,7 @@ static tally_status
 load_file(const char *folder, const char *file, struct catalog *catalog, struct tally_error *err)
 {
 	OWN(definition) definition = NULL;
-	struct buf text = BUF_INIT(DEFINITION_MAX_BYTES);
+	struct buf text = BUF_INIT(DEFINITION_MAX_BYTES + READ_BYTES);
 	char path[4096];
 
 	if (catalog->n == CATALOG_MAX)

@@ -135,6 +135,22 @@ add_unknown(struct maker *maker, const char *name)
 	add_fault(maker, name, "is not a parameter here; there are: %s", known);
 }
 
+static void
+take_fallback(struct value *value, const struct definition_param *param)
+{
+	if (param->fallback.state == VALUE_SET)
+		*value = param->fallback;
+}
+
+/* -0 equals 0, and JSON's whole number -0 is 0 when it is read: the worker's fingerprint must be
+ * that of the gateway. */
+static void
+drop_sign_of_zero(struct value *value)
+{
+	if (value->type == TALLY_FLOAT && value->state == VALUE_SET && value->f == 0)
+		value->f = 0;
+}
+
 /* Fills in defaults, misses what is required, and ends. */
 static tally_status
 end(struct maker *maker, struct params **out_params, struct tally_error *err)
@@ -146,12 +162,11 @@ end(struct maker *maker, struct params **out_params, struct tally_error *err)
 		bool is_faulty = false;
 		for (size_t k = 0; k < maker->faults->n; k++)
 			is_faulty |= strcmp(maker->faults->items[k].name, param->name) == 0;
-		if (params->values[i].state == VALUE_SET || is_faulty)
-			continue;
-		if (param->is_required)
+		if (params->values[i].state != VALUE_SET && !is_faulty && param->is_required)
 			add_fault(maker, param->name, "is required");
-		else if (param->fallback.state == VALUE_SET)
-			params->values[i] = param->fallback;
+		else if (params->values[i].state != VALUE_SET && !is_faulty)
+			take_fallback(&params->values[i], param);
+		drop_sign_of_zero(&params->values[i]);
 	}
 	if (maker->faults->n > 0)
 		return tally_fail(err, TALLY_INVALID_PARAMETER, "%s %s",

@@ -73,8 +73,10 @@ params_schema(const struct definition *definition)
 		if (param->type == TALLY_TEXT)
 			json_object_set_new(schema, "maxLength", json_integer(param->max_length));
 		set_value(schema, "default", &param->fallback);
-		set_value(schema, "minimum", &param->min);
-		set_value(schema, "maximum", &param->max);
+		/* JSON Schema's own bounds are of numbers only. */
+		bool is_number = param->type == TALLY_INT || param->type == TALLY_FLOAT;
+		set_value(schema, is_number ? "minimum" : "x-tally-minimum", &param->min);
+		set_value(schema, is_number ? "maximum" : "x-tally-maximum", &param->max);
 		json_object_set_new(properties, param->name, schema);
 		if (param->is_required)
 			json_array_append_new(required, json_string(param->name));
