@@ -31,10 +31,8 @@ read_line(struct config *config, char *line, const char *where, struct tally_err
 	*equals = '\0';
 	bool is_ours = strncmp(line, CONFIG_PREFIX, sizeof CONFIG_PREFIX - 1) == 0;
 	if (!is_ours)
-		return strncmp(line, "DATABASE_URL", 12) == 0
-			   ? TALLY_OK
-			   : tally_fail(err, TALLY_WRONG_SETTING,
-					"%s: %s does not begin with " CONFIG_PREFIX, where, line);
+		return tally_fail(err, TALLY_WRONG_SETTING,
+				  "%s: %s does not begin with " CONFIG_PREFIX, where, line);
 	const struct config_given given = { line + sizeof CONFIG_PREFIX - 1, equals + 1, where,
 					    true };
 	return config_set(config, &given, err);
