@@ -13,8 +13,9 @@ import rows
 from harness import (CLIENTS, START_S, Topic, as_json, at_once, is_problem, lock_waiters, locked,
                      shown, wait_until)
 
-WAIT_S = 7
+WAIT_S = 6
 LONGEST_S = 8
+PATIENT_S = 28  # where no error is allowed, however busy the machine is
 ANSWERS_EACH = 5
 
 
@@ -24,13 +25,13 @@ def logins(world):
     return [login for login in world.ids if world.comments(login)][:CLIENTS]
 
 
-def ask_in_time(stack, world, login):
+def ask_in_time(stack, world, login, wait=WAIT_S):
     """Whether the right rows came; an error is allowed, a wrong answer or a long wait is not."""
     began = time.monotonic()
     answer = stack.get("/api/comments/", params={"login": login},
-                       headers={"Prefer": f"wait={WAIT_S}", "Cache-Control": "no-cache"})
+                       headers={"Prefer": f"wait={wait}", "Cache-Control": "no-cache"})
     took = time.monotonic() - began
-    assert took < LONGEST_S, f"{took:.1f} s: {answer.status_code} {answer.text}"
+    assert took < wait + LONGEST_S - WAIT_S, f"{took:.1f} s: {answer.status_code} {answer.text}"
     if answer.status_code == 200:
         expected = as_json(rows.COMMENTS, world.comments(login))
         assert answer.content == expected, (login, shown(answer.content), shown(expected))
@@ -44,8 +45,8 @@ def ask_in_time(stack, world, login):
 class Clients:
     """Clients that ask without a pause, each for its own login."""
 
-    def __init__(self, stack, world, logins):
-        self.stack, self.world = stack, world
+    def __init__(self, stack, world, logins, wait=WAIT_S):
+        self.stack, self.world, self.wait = stack, world, wait
         self.right = dict.fromkeys(logins, 0)
         self.errors = dict.fromkeys(logins, 0)
         self.is_over = threading.Event()
@@ -54,8 +55,8 @@ class Clients:
 
     def _ask(self, login):
         while not self.is_over.is_set():
-            counts = self.right if ask_in_time(self.stack, self.world, login) else self.errors
-            counts[login] += 1
+            is_right = ask_in_time(self.stack, self.world, login, self.wait)
+            (self.right if is_right else self.errors)[login] += 1
 
     def _check(self):
         for future in self.futures:
@@ -71,6 +72,18 @@ class Clients:
             return all(self.right[login] >= goal for login, goal in goals.items())
 
         wait_until(reached, timeout, f"{n} right answers for each client: {self.right}")
+
+    def n_errors(self):
+        return sum(self.errors.values())
+
+    def wait_for_peace(self):
+        """Until each client has right answers and nobody an error meanwhile."""
+        def is_peace():
+            before = self.n_errors()
+            self.wait_for_answers(ANSWERS_EACH, START_S)
+            return self.n_errors() == before
+
+        wait_until(is_peace, START_S, "no more errors")
 
     def __enter__(self):
         return self
@@ -88,21 +101,18 @@ def test_a_killed_worker_leaves_nobody_waiting(start_stack, world, logins):
         stack.workers[0].kill()
         clients.wait_for_answers(ANSWERS_EACH, START_S)
         stack.start_worker().wait_for(r"event=ready\b")
-        clients.wait_for_answers(ANSWERS_EACH, START_S)
-        before = sum(clients.errors.values())
-        clients.wait_for_answers(ANSWERS_EACH)
-        assert sum(clients.errors.values()) == before
+        clients.wait_for_peace()
 
 
 def test_workers_come_and_go_without_an_error(start_stack, world, logins):
     stack = start_stack(n_workers=1)
-    with Clients(stack, world, logins) as clients:
+    with Clients(stack, world, logins, PATIENT_S) as clients:
         clients.wait_for_answers(ANSWERS_EACH)
         stack.start_worker().wait_for(r"event=ready\b")
         clients.wait_for_answers(ANSWERS_EACH)
         stack.workers[0].stop()
         clients.wait_for_answers(ANSWERS_EACH)
-    assert sum(clients.errors.values()) == 0
+    assert clients.n_errors() == 0
 
 
 def terminate_backends(services):
@@ -122,10 +132,7 @@ def test_ended_database_connections_are_503_or_right(start_stack, services, worl
         for _ in range(5):
             clients.wait_for_answers(ANSWERS_EACH)
             assert terminate_backends(services) > 0
-        clients.wait_for_answers(ANSWERS_EACH)
-        before = sum(clients.errors.values())
-        clients.wait_for_answers(ANSWERS_EACH)
-        assert sum(clients.errors.values()) == before
+        clients.wait_for_peace()
 
 
 def ask_all(pool, stack, logins, wait=30):
@@ -238,14 +245,14 @@ def test_garbage_ends_among_the_dead_letters_and_the_worker_goes_on(start_stack,
             found.add(origin)
             if len(found) == len(sent):
                 break
-    at_once(lambda login: ask_in_time(stack, world, login) or pytest.fail("an error"), logins)
+    assert all(at_once(lambda login: ask_in_time(stack, world, login, PATIENT_S), logins))
 
 
 def test_one_bad_request_does_not_fail_its_neighbours(start_stack, services, world, logins):
     """A reply to nobody, and one to a partition that does not exist, among good requests."""
     stack = start_stack(n_workers=1)
     producer = confluent_kafka.Producer({"bootstrap.servers": services.kafka})
-    with Clients(stack, world, logins) as clients:
+    with Clients(stack, world, logins, PATIENT_S) as clients:
         for i in range(50):
             for partition in b"0", b"65535":
                 producer.produce("tally.requests.sync",
@@ -256,7 +263,7 @@ def test_one_bad_request_does_not_fail_its_neighbours(start_stack, services, wor
                                           ("tally-tenant", b"default")])
         assert producer.flush(30) == 0
         clients.wait_for_answers(ANSWERS_EACH)
-    assert sum(clients.errors.values()) == 0
+    assert clients.n_errors() == 0
 
 
 def test_a_worker_with_a_wrong_definition_ends_with_78(services, tmp_path):
