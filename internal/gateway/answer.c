@@ -203,8 +203,11 @@ answer_problem(struct gateway *gateway, struct http_request *request,
 	       const struct tally_error *error, const struct params_faults *faults)
 {
 	struct http_response response;
+	struct tally_trace trace;
 
 	set_problem(&response, error, faults);
+	if (gateway_read_trace(request, &trace) == TALLY_OK)
+		http_response_header(&response, "traceparent", trace.text);
 	count(gateway, request, "", problem_public_status(error->status));
 	http_reply(request, &response);
 }

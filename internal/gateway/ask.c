@@ -110,17 +110,25 @@ read_no_cache(const char *value, void *ctx)
 		*no_cache = true;
 }
 
+tally_status
+gateway_read_trace(const struct http_request *request, struct tally_trace *out_trace)
+{
+	/* Of a refused request nothing may be read. */
+	const char *text =
+	    http_request_refusal(request) ? NULL : http_request_header(request, "traceparent");
+
+	if (text && tally_trace_parse(text, strlen(text), out_trace))
+		return TALLY_OK;
+	return tally_trace_make(out_trace);
+}
+
 static tally_status
 read_headers(struct caller *caller, struct tally_error *err)
 {
-	const char *trace = http_request_header(caller->request, "traceparent");
-
 	read_wait(caller);
 	http_request_each_header(caller->request, "Cache-Control", read_no_cache,
 				 &caller->no_cache);
-	if (trace && tally_trace_parse(trace, strlen(trace), &caller->trace))
-		return TALLY_OK;
-	if (tally_trace_make(&caller->trace) != TALLY_OK)
+	if (gateway_read_trace(caller->request, &caller->trace) != TALLY_OK)
 		return tally_fail(err, TALLY_INTERNAL_ERROR, "no randomness");
 	return TALLY_OK;
 }
@@ -317,7 +325,9 @@ gateway_ask(struct gateway *gateway, struct http_request *request,
 	if (status == TALLY_OK)
 		status = read_headers(caller, &err);
 	if (status == TALLY_OK) {
+		atomic_fetch_add(&gateway->n_joining, 1);
 		join(caller);
+		atomic_fetch_sub(&gateway->n_joining, 1);
 		return;
 	}
 	answer_problem(gateway, request, &err, faults.n > 0 ? &faults : NULL);

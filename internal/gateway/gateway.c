@@ -9,7 +9,7 @@
 #include "config/program.h"
 #include "gateway/gateway_inner.h"
 
-#define SEND_TIMEOUT_MS 5000
+#define SEND_TIMEOUT_MS 4000 /* librdkafka looks once a second: at most 5 s until a 503 */
 #define WARM_MS         1000
 #define LOOK_MS         5
 #define AGAIN_MS        250
@@ -291,18 +291,28 @@ gateway_port(const struct gateway *gateway)
 
 /* ---- ending ---- */
 
-/* Gives the callers drain_ms to be answered; then answers them itself. */
+/* Takes no more callers, and gives those that wait drain_ms to be answered. */
 static void
 drain(struct gateway *gateway, int drain_ms)
 {
 	int64_t end_ms = clock_mono_ms() + drain_ms;
-	struct waiter_list left = TAILQ_HEAD_INITIALIZER(left);
-	struct tally_error err = { 0 };
 	const struct timespec look = { 0, LOOK_MS * 1000000 };
 
 	flights_close(gateway->flights);
 	while (flights_count(gateway->flights) > 0 && clock_mono_ms() < end_ms)
 		nanosleep(&look, NULL);
+	/* Who has joined a flight still needs the producer, for a moment. */
+	while (atomic_load(&gateway->n_joining) > 0)
+		nanosleep(&look, NULL);
+}
+
+/* No thread but the server's is left, so nobody else has a caller in hand. */
+static void
+answer_rest(struct gateway *gateway)
+{
+	struct waiter_list left = TAILQ_HEAD_INITIALIZER(left);
+	struct tally_error err = { 0 };
+
 	(void)tally_fail(&err, TALLY_SATURATED, "this gateway is stopping");
 	flights_expire(gateway->flights, INT64_MAX, &left);
 	answer_all(&left, &err);
@@ -333,9 +343,12 @@ gateway_stop(struct gateway *gateway, int drain_ms)
 	}
 	stop_threads(gateway);
 	metrics_forget(gateway);
+	/* The reader's and the producer's threads answer callers: they end before the server. */
 	kafka_reader_stop(gateway->reader);
-	http_server_stop(gateway->server);
 	kafka_producer_stop(gateway->producer, FLUSH_MS);
+	if (gateway->flights)
+		answer_rest(gateway);
+	http_server_stop(gateway->server);
 	flights_free(gateway->flights);
 	pthread_cond_destroy(&gateway->changed);
 	pthread_mutex_destroy(&gateway->lock);

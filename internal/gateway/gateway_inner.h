@@ -39,6 +39,7 @@ struct gateway {
 	bool has_deadlines;
 	atomic_bool is_ready;
 	atomic_bool is_stopping;
+	atomic_int n_joining; /* requests between joining their flight and being published */
 	pthread_mutex_t lock; /* only for changed */
 	pthread_cond_t changed;
 	struct gateway_metrics metrics;
@@ -77,6 +78,11 @@ void gateway_ask(struct gateway *gateway, struct http_request *request,
 /* Publishes a caller's request again, under a new id, for all who were taken from its flight;
  * answers them when that fails. */
 void gateway_ask_again(struct gateway *gateway, struct flight_taken *taken);
+
+/* The trace of a request: taken over from its header, or begun.  TALLY_INTERNAL_ERROR: without
+ * randomness none can begin. */
+TALLY_MUST_CHECK tally_status gateway_read_trace(const struct http_request *request,
+						 struct tally_trace *out_trace);
 
 /* ---- answer.c ---- */
 
