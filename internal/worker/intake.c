@@ -79,7 +79,30 @@ take_in(struct lane *lane, struct task *task)
 		TAILQ_INSERT_TAIL(&lane->waiting, task, link);
 }
 
-/* Replies that were not stored: their requests run again while somebody waits for them. */
+/* A reply or dead letter that was not stored: its request runs again while somebody waits. */
+static void
+take_back_one(struct lane *lane, struct task *task)
+{
+	struct tally_error err = { 0 };
+
+	if (task->is_dead) {
+		(void)tally_fail(&err, TALLY_BAD_REQUEST, "a second attempt");
+		lane_dead_letter(task, &err);
+	} else if (task->delivery == TALLY_TOO_LARGE) {
+		task->delivery = TALLY_OK;
+		(void)tally_fail(&err, TALLY_RESULT_TOO_LARGE,
+				 "the broker takes no message of the result's size");
+		lane_reply_error(task, &err);
+	} else if (!task->params || task->deadline_ms <= loop_now_ms(lane->loop)) {
+		lane_end(task, true); /* nobody waits any more */
+	} else if (!plan_is_ready(task->plan)) {
+		/* Its reply was that the source is away, and it still is. */
+		lane_reply_error(task, plans_error(lane->plans, task->plan));
+	} else {
+		TAILQ_INSERT_TAIL(&lane->waiting, task, link);
+	}
+}
+
 static void
 take_back(struct lane *lane)
 {
@@ -90,21 +113,8 @@ take_back(struct lane *lane)
 	TAILQ_CONCAT(&returned, &lane->returned, link);
 	pthread_mutex_unlock(&lane->lock);
 	while ((task = TAILQ_FIRST(&returned)) != NULL) {
-		struct tally_error err = { 0 };
 		TAILQ_REMOVE(&returned, task, link);
-		if (task->is_dead) {
-			(void)tally_fail(&err, TALLY_BAD_REQUEST, "a second attempt");
-			lane_dead_letter(task, &err);
-		} else if (task->delivery == TALLY_TOO_LARGE) {
-			task->delivery = TALLY_OK;
-			(void)tally_fail(&err, TALLY_RESULT_TOO_LARGE,
-					 "the broker takes no message of the result's size");
-			lane_reply_error(task, &err);
-		} else if (!task->params || task->deadline_ms <= loop_now_ms(lane->loop)) {
-			lane_end(task, true); /* nobody waits any more */
-		} else {
-			TAILQ_INSERT_TAIL(&lane->waiting, task, link);
-		}
+		take_back_one(lane, task);
 	}
 }
 

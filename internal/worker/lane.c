@@ -379,6 +379,9 @@ lane_stop(struct lane *lane, int drain_ms)
 	}
 	forget_callbacks(lane);
 	stop_thread(lane);
+	/* The group may have been joined after the look above: nothing may come from it either. */
+	if (lane->group)
+		kafka_group_quiesce(lane->group);
 	end_work(lane);
 	for (size_t i = 0; i < lane->plan_sources.n; i++)
 		source_free(lane->sources[i]);
@@ -394,5 +397,7 @@ lane_stop(struct lane *lane, int drain_ms)
 bool
 lane_is_ready(const struct lane *lane)
 {
-	return atomic_load(&lane->is_ready) && kafka_group_partitions(lane->group) > 0;
+	struct kafka_group *group = lane->group; /* NULL when it could not be joined */
+
+	return atomic_load(&lane->is_ready) && group && kafka_group_partitions(group) > 0;
 }

@@ -165,7 +165,10 @@ lane_dead_letter(struct task *task, const struct tally_error *error)
 	task->is_dead = true;
 	task->outcome = TALLY_BAD_REQUEST;
 	message.key = kafka_message_key(task->message, &message.key_len);
-	message.value = kafka_message_value(task->message, &message.value_len);
+	/* One that is too large with our headers is kept without its value; the origin tells where
+	 * that can still be read. */
+	if (task->delivery != TALLY_TOO_LARGE)
+		message.value = kafka_message_value(task->message, &message.value_len);
 	add_origin(&headers, task, error);
 	message.headers = headers.items;
 	message.n_headers = headers.n;
