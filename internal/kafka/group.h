@@ -43,8 +43,9 @@ void kafka_group_resume(struct kafka_group *group);
  * when no on_message can come any more. */
 void kafka_group_quiesce(struct kafka_group *group);
 
-/* Commits what is done, leaves the group at once, joins the thread and frees the group; all within
- * about timeout_ms.  Accepts NULL. */
+/* Commits what is done, leaves the group at once, joins the thread and frees the group; free its
+ * messages before.  What takes longer than timeout_ms (a coordinator that is away) goes on in the
+ * background, without another call of on_message or on_log.  Accepts NULL. */
 void kafka_group_stop(struct kafka_group *group, int timeout_ms);
 
 /* Partitions assigned now. */

@@ -1,5 +1,6 @@
 /* message.h - a message that was received: librdkafka's own buffer, not copied.  It moves between
- * threads by pointer; whoever has it frees it. */
+ * threads by pointer; whoever has it frees it, before the reader or group that it came from is
+ * stopped: librdkafka waits for that. */
 #ifndef KAFKA_MESSAGE_H
 #define KAFKA_MESSAGE_H
 

@@ -75,3 +75,33 @@ kafka_mock_stop(struct kafka_mock *mock)
 		rd_kafka_destroy(mock->client);
 	free(mock);
 }
+
+/* ---- faults ------------------------------------------------------------------ */
+
+#define BROKER 1 /* the cluster's only one */
+
+void
+kafka_mock_down(struct kafka_mock *mock)
+{
+	(void)rd_kafka_mock_broker_set_down(mock->cluster, BROKER);
+}
+
+void
+kafka_mock_up(struct kafka_mock *mock)
+{
+	(void)rd_kafka_mock_broker_set_up(mock->cluster, BROKER);
+}
+
+void
+kafka_mock_slow(struct kafka_mock *mock, int ms)
+{
+	(void)rd_kafka_mock_broker_set_rtt(mock->cluster, BROKER, ms);
+}
+
+void
+kafka_mock_fail(struct kafka_mock *mock, enum kafka_mock_request request, int code, int n)
+{
+	for (int i = 0; i < n; i++)
+		rd_kafka_mock_push_request_errors(mock->cluster, (int16_t)request, 1,
+						  (rd_kafka_resp_err_t)code);
+}

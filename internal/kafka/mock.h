@@ -19,4 +19,25 @@ const char *kafka_mock_brokers(const struct kafka_mock *mock);
 /* Stops the broker.  Accepts NULL. */
 void kafka_mock_stop(struct kafka_mock *mock);
 
+/* ---- faults, for tests ---------------------------------------------------------------------- */
+
+/* Requests by their keys in Kafka's protocol. */
+enum kafka_mock_request {
+	KAFKA_MOCK_PRODUCE = 0,
+	KAFKA_MOCK_FETCH = 1,
+	KAFKA_MOCK_METADATA = 3,
+	KAFKA_MOCK_COMMIT = 8,
+	KAFKA_MOCK_JOIN = 11,
+};
+
+/* Cuts the broker's connections and takes no new ones, until kafka_mock_up; its data stays. */
+void kafka_mock_down(struct kafka_mock *mock);
+void kafka_mock_up(struct kafka_mock *mock);
+
+/* Answers come only after ms. */
+void kafka_mock_slow(struct kafka_mock *mock, int ms);
+
+/* The next n requests of the kind fail with an error code of Kafka's protocol. */
+void kafka_mock_fail(struct kafka_mock *mock, enum kafka_mock_request request, int code, int n);
+
 #endif

@@ -140,14 +140,21 @@ kafka_reader_start(const struct kafka_config *config, const struct kafka_reader_
 }
 
 void
+kafka_reader_quiesce(struct kafka_reader *reader)
+{
+	if (!reader || !reader->has_thread)
+		return;
+	atomic_store(&reader->is_stopped, true);
+	pthread_join(reader->thread, NULL);
+	reader->has_thread = false;
+}
+
+void
 kafka_reader_stop(struct kafka_reader *reader)
 {
 	if (!reader)
 		return;
-	if (reader->has_thread) {
-		atomic_store(&reader->is_stopped, true);
-		pthread_join(reader->thread, NULL);
-	}
+	kafka_reader_quiesce(reader);
 	if (reader->client) {
 		(void)rd_kafka_assign(reader->client, NULL);
 		rd_kafka_destroy_flags(reader->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

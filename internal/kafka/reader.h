@@ -28,7 +28,12 @@ TALLY_MUST_CHECK tally_status kafka_reader_start(const struct kafka_config *conf
 						 struct kafka_reader **out_reader,
 						 struct tally_error *err);
 
-/* Stops: no message comes any more; joins the thread and frees the reader.  Accepts NULL. */
+/* No message comes any more once this has returned; those that came can still be used.  Accepts
+ * NULL. */
+void kafka_reader_quiesce(struct kafka_reader *reader);
+
+/* Stops and frees the reader.  Waits until all of its messages are freed: librdkafka does.  Accepts
+ * NULL. */
 void kafka_reader_stop(struct kafka_reader *reader);
 
 /* Whether the end offset is known and assigned: messages from now on are not missed. */
