@@ -343,12 +343,14 @@ gateway_stop(struct gateway *gateway, int drain_ms)
 	}
 	stop_threads(gateway);
 	metrics_forget(gateway);
-	/* The reader's and the producer's threads answer callers: they end before the server. */
-	kafka_reader_stop(gateway->reader);
+	/* The reader's and the producer's threads answer callers: they end before the server.  The
+	 * reader itself ends after it: answers on their way are its messages. */
+	kafka_reader_quiesce(gateway->reader);
 	kafka_producer_stop(gateway->producer, FLUSH_MS);
 	if (gateway->flights)
 		answer_rest(gateway);
 	http_server_stop(gateway->server);
+	kafka_reader_stop(gateway->reader);
 	flights_free(gateway->flights);
 	pthread_cond_destroy(&gateway->changed);
 	pthread_mutex_destroy(&gateway->lock);
