@@ -17,8 +17,9 @@ struct owned {
 	int32_t partition;
 	struct offsets *offsets; /* NULL: not ours now */
 	uint64_t epoch;
-	bool is_paused;      /* because too many of its messages are under way */
-	int64_t next_offset; /* of the message to come; -1: none seen */
+	bool is_paused;       /* because too many of its messages are under way */
+	int64_t refused_from; /* the first for which there was no room; -1: none */
+	int64_t next_offset;  /* of the message to come; -1: none seen */
 };
 
 struct kafka_group {

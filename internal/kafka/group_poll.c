@@ -122,6 +122,7 @@ own_partitions(struct kafka_group *group, const rd_kafka_topic_partition_list_t 
 			.offsets = offsets_new((size_t)group->options.max_uncommitted),
 			.epoch = group->epoch,
 			.next_offset = -1,
+			.refused_from = -1,
 		};
 	}
 	pthread_mutex_unlock(&group->lock);
@@ -161,6 +162,16 @@ group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 
 /* ---- the poll thread --------------------------------------------------------- */
 
+/* A message that came in spite of the pause: it is read again when there is room, and so is what
+ * follows it. */
+static void
+refuse(struct owned *owned, rd_kafka_message_t *message)
+{
+	owned->refused_from = message->offset;
+	(void)rd_kafka_seek(message->rkt, message->partition, message->offset, 0);
+	rd_kafka_message_destroy(message);
+}
+
 static void
 take(struct kafka_group *group, rd_kafka_message_t *message)
 {
@@ -174,6 +185,10 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 		rd_kafka_message_destroy(message);
 		return;
 	}
+	if (owned->refused_from >= 0 && message->offset > owned->refused_from) {
+		rd_kafka_message_destroy(message); /* comes again, after the one refused first */
+		return;
+	}
 	pthread_mutex_lock(&group->lock);
 	status = offsets_take(owned->offsets, message->offset);
 	is_full = offsets_is_full(owned->offsets);
@@ -185,11 +200,10 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 		pause_partition(group, message->partition, true);
 	}
 	if (status != TALLY_OK) {
-		/* Came in spite of the pause: read it again when there is room. */
-		(void)rd_kafka_seek(message->rkt, message->partition, message->offset, 0);
-		rd_kafka_message_destroy(message);
+		refuse(owned, message);
 		return;
 	}
+	owned->refused_from = -1;
 	if (!group->options.on_message(group->options.ctx, (struct kafka_message *)(void *)message,
 				       owned->epoch)
 	    && !group->is_intake_full) {
