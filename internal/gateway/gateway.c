@@ -14,6 +14,7 @@
 #define LOOK_MS         5
 #define AGAIN_MS        250
 #define FLUSH_MS        1000
+#define DELIVER_MS      1000 /* at least, for answers to reach their callers */
 
 static double
 read_waiters(void *ctx)
@@ -291,11 +292,10 @@ gateway_port(const struct gateway *gateway)
 
 /* ---- ending ---- */
 
-/* Takes no more callers, and gives those that wait drain_ms to be answered. */
+/* Takes no more callers, and gives those that wait until end_ms to be answered. */
 static void
-drain(struct gateway *gateway, int drain_ms)
+drain(struct gateway *gateway, int64_t end_ms)
 {
-	int64_t end_ms = clock_mono_ms() + drain_ms;
 	const struct timespec look = { 0, LOOK_MS * 1000000 };
 
 	flights_close(gateway->flights);
@@ -318,6 +318,15 @@ answer_rest(struct gateway *gateway)
 	answer_all(&left, &err);
 }
 
+/* Gives the answers until end_ms to reach their callers, and a moment in any case. */
+static void
+deliver(struct gateway *gateway, int64_t end_ms)
+{
+	int64_t left_ms = end_ms - clock_mono_ms();
+
+	http_server_drain(gateway->server, left_ms > DELIVER_MS ? (int)left_ms : DELIVER_MS);
+}
+
 static void
 stop_threads(struct gateway *gateway)
 {
@@ -334,12 +343,14 @@ stop_threads(struct gateway *gateway)
 void
 gateway_stop(struct gateway *gateway, int drain_ms)
 {
+	int64_t end_ms = clock_mono_ms() + drain_ms;
+
 	if (!gateway)
 		return;
 	atomic_store(&gateway->is_ready, false);
 	if (gateway->server) {
 		http_server_quiesce(gateway->server);
-		drain(gateway, drain_ms);
+		drain(gateway, end_ms);
 	}
 	stop_threads(gateway);
 	metrics_forget(gateway);
@@ -349,6 +360,8 @@ gateway_stop(struct gateway *gateway, int drain_ms)
 	kafka_producer_stop(gateway->producer, FLUSH_MS);
 	if (gateway->flights)
 		answer_rest(gateway);
+	if (gateway->server)
+		deliver(gateway, end_ms);
 	http_server_stop(gateway->server);
 	kafka_reader_stop(gateway->reader);
 	flights_free(gateway->flights);

@@ -179,3 +179,15 @@ http_conn_idle(struct conn *conn)
 	conn->due_ms = clock_mono_ms() + conn->server->options.idle_timeout_ms;
 	pthread_mutex_unlock(&conn->lock);
 }
+
+bool
+http_conn_is_busy(struct conn *conn)
+{
+	bool is_busy;
+
+	pthread_mutex_lock(&conn->lock);
+	is_busy = conn->phase == CONN_HANDLED || conn->phase == CONN_WAITING
+		  || conn->phase == CONN_SENDING;
+	pthread_mutex_unlock(&conn->lock);
+	return is_busy;
+}

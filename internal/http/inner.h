@@ -191,6 +191,9 @@ void http_conn_sending(struct conn *conn);
 /* Resets the connection, in the midst of an answer: a FIN could be taken for its end. */
 void http_conn_cut(struct conn *conn);
 
+/* Whether an answer is due or on its way. */
+bool http_conn_is_busy(struct conn *conn);
+
 /* The request is over. */
 void http_conn_idle(struct conn *conn);
 

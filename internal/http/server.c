@@ -9,12 +9,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* Of libmicrohttpd's memory for a connection, beside the target: the headers of a request, then
  * those of its answer. */
-#define HEAD_BYTES ((size_t)24 << 10)
-#define LINE_BYTES 256
+#define HEAD_BYTES    ((size_t)24 << 10)
+#define LINE_BYTES    256
+#define DRAIN_LOOK_MS 5
 
 void
 http_log(const struct http_server *server, int level, const char *format, ...)
@@ -218,6 +222,21 @@ void
 http_server_quiesce(struct http_server *server)
 {
 	http_watch_deafen(server);
+}
+
+void
+http_server_drain(struct http_server *server, int timeout_ms)
+{
+	const struct timespec look = { 0, DRAIN_LOOK_MS * 1000000 };
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
+	uint32_t i = 0;
+
+	while (i < server->n_conns && clock_mono_ms() < until_ms) {
+		if (http_conn_is_busy(&server->conns[i]))
+			(void)nanosleep(&look, NULL);
+		else
+			i++;
+	}
 }
 
 static void

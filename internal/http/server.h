@@ -65,6 +65,9 @@ unsigned http_server_port(const struct http_server *server);
 /* Takes no more connections; answers from now on close theirs. */
 void http_server_quiesce(struct http_server *server);
 
+/* Waits until no answer is on its way to its client, at most timeout_ms: a stop would cut it. */
+void http_server_drain(struct http_server *server, int timeout_ms);
+
 /* Stops and frees the server; no request may be waiting.  Accepts NULL. */
 void http_server_stop(struct http_server *server);
 
