@@ -204,13 +204,22 @@ cluster_start(void)
 
 /* Kills the server as a crash would, without a trace in memory segments. */
 static void
-kill_server(const struct cluster *cluster)
+kill_server(struct cluster *cluster)
 {
 	int status;
 
+	if (cluster->pid == 0)
+		return;
 	cluster_signal(cluster, SIGCONT);
 	(void)kill(cluster->pid, SIGQUIT);
 	(void)waitpid(cluster->pid, &status, 0);
+	cluster->pid = 0;
+}
+
+void
+cluster_kill(struct cluster *cluster)
+{
+	kill_server(cluster);
 }
 
 void

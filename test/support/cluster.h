@@ -21,6 +21,9 @@ void cluster_stop(struct cluster *cluster);
 /* Sends a signal to the postmaster and to all of its processes: SIGSTOP freezes the server. */
 void cluster_signal(const struct cluster *cluster, int signal);
 
+/* Kills the server as a crash would; cluster_restart starts it again. */
+void cluster_kill(struct cluster *cluster);
+
 /* Starts a stopped server's processes anew in the same folder and port: kills, then starts. */
 void cluster_restart(struct cluster *cluster);
 
