@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/watchdog.h"
 
 #define EVENTS_A_TURN 64
 
@@ -18,7 +19,8 @@ struct loop {
 	int wake_fd;
 	loop_fn *on_wake;
 	void *ctx;
-	int64_t now_ms;
+	_Atomic int64_t now_ms; /* written by the loop's thread, read by any */
+	struct pulse pulse;
 	atomic_bool is_rung;
 	atomic_bool is_stopped;
 	/* A binary heap by at_ms; slot 0 is unused, so that slot 0 means "not set". */
@@ -40,7 +42,7 @@ loop_new(loop_fn *on_wake, void *ctx, struct loop **out_loop, struct tally_error
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	loop->on_wake = on_wake;
 	loop->ctx = ctx;
-	loop->now_ms = clock_mono_ms();
+	atomic_init(&loop->now_ms, clock_mono_ms());
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->wake_fd < 0 || loop->epoll_fd < 0
@@ -72,7 +74,13 @@ loop_free(struct loop *loop)
 int64_t
 loop_now_ms(const struct loop *loop)
 {
-	return loop->now_ms;
+	return atomic_load_explicit(&loop->now_ms, memory_order_relaxed);
+}
+
+const struct pulse *
+loop_pulse(const struct loop *loop)
+{
+	return &loop->pulse;
 }
 
 /* ---- timers ------------------------------------------------------------------ */
@@ -254,7 +262,8 @@ loop_step(struct loop *loop, int timeout_ms)
 	int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_A_TURN, wait_ms(loop, timeout_ms));
 
 	loop->n_events = n < 0 ? 0 : n;
-	loop->now_ms = clock_mono_ms();
+	atomic_store_explicit(&loop->now_ms, clock_mono_ms(), memory_order_relaxed);
+	pulse_work(&loop->pulse);
 	for (int i = 0; i < loop->n_events; i++) {
 		struct loop_watch *watch = loop->events[i].data.ptr;
 
@@ -267,6 +276,7 @@ loop_step(struct loop *loop, int timeout_ms)
 	}
 	loop->n_events = 0;
 	run_timers(loop);
+	pulse_wait(&loop->pulse);
 }
 
 void

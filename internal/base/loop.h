@@ -1,8 +1,8 @@
 /* loop.h - one thread's event loop: file descriptors (epoll), timers (a heap), and a wake-up that
  * other threads may ring (eventfd).
  *
- * Everything is called on the loop's own thread, except loop_wake and loop_stop.  Callbacks may
- * add, change and remove watches and timers, their own included. */
+ * Everything is called on the loop's own thread, except loop_wake, loop_stop and loop_now_ms.
+ * Callbacks may add, change and remove watches and timers, their own included. */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
@@ -13,6 +13,7 @@
 #include <tally/status.h>
 
 struct loop;
+struct pulse; /* base/watchdog.h */
 
 /* events are EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP (epoll_ctl(2)). */
 typedef void loop_fd_fn(void *ctx, int fd, uint32_t events);
@@ -54,8 +55,11 @@ void loop_stop(struct loop *loop);
 /* Makes on_wake run soon; any thread.  Cheap when it is already rung. */
 void loop_wake(struct loop *loop);
 
-/* The monotonic time at which this turn of the loop began, in milliseconds. */
+/* When this turn of the loop, or its last one, began: clock_mono_ms().  Any thread. */
 int64_t loop_now_ms(const struct loop *loop);
+
+/* For a watchdog: whether it waits or works, and at what. */
+const struct pulse *loop_pulse(const struct loop *loop);
 
 /* Watches fd for events with the callback in watch (fd, events, on_event, ctx are filled in by the
  * caller).  TALLY_INTERNAL_ERROR when the kernel refuses. */

@@ -25,6 +25,7 @@ fill(sigset_t *set)
 	(void)sigemptyset(set);
 	(void)sigaddset(set, SIGTERM);
 	(void)sigaddset(set, SIGINT);
+	(void)sigaddset(set, SIGHUP);
 }
 
 void
@@ -53,9 +54,10 @@ take(void *arg)
 		if (poll(ready, 2, -1) < 0)
 			continue; /* EINTR */
 		if (read(signals.signal_fd, &info, sizeof info) == sizeof info) {
-			if (is_second)
+			bool is_end = info.ssi_signo != SIGHUP;
+			if (is_end && is_second)
 				_exit(128 + (int)info.ssi_signo);
-			is_second = true;
+			is_second = is_second || is_end;
 			signals.on_signal(signals.ctx, (int)info.ssi_signo);
 		}
 		if (ready[1].revents != 0)

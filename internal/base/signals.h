@@ -1,4 +1,5 @@
-/* signals.h - SIGTERM and SIGINT end a program: the first in order, the second at once.
+/* signals.h - SIGTERM and SIGINT end a program: the first in order, the second at once; SIGHUP has
+ * it read again what it was told.
  *
  * main() calls signals_block before it starts any thread, and signals_start when there is
  * something to stop.  What came in between is not lost.  A thread of its own takes the signals, so
@@ -8,15 +9,17 @@
 
 #include <tally/status.h>
 
-/* The first signal; on the signal thread.  Mostly loop_stop or loop_wake. */
+/* The first signal that ends the program, and each SIGHUP; on the signal thread.  Mostly loop_stop
+ * or loop_wake. */
 typedef void signals_fn(void *ctx, int signal);
 
-/* Blocks SIGTERM and SIGINT in this thread and all it will start, and ignores SIGPIPE: a closed
- * socket is an error of its write. */
+/* Blocks SIGTERM, SIGINT and SIGHUP in this thread and all it will start, and ignores SIGPIPE: a
+ * closed socket is an error of its write. */
 void signals_block(void);
 
-/* Starts the thread: the first signal calls on_signal, the second ends the process with status
- * 128 + its number, without running anything.  Once at a time.  TALLY_INTERNAL_ERROR. */
+/* Starts the thread: the first SIGTERM or SIGINT calls on_signal, the second ends the process with
+ * status 128 + its number, without running anything; SIGHUP calls on_signal every time.  Once at a
+ * time.  TALLY_INTERNAL_ERROR. */
 TALLY_MUST_CHECK tally_status signals_start(signals_fn *on_signal, void *ctx,
 					    struct tally_error *err);
 
