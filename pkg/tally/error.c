@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <tally/rules.h>
+
 tally_status
 tally_error_encode(const struct tally_error *error, char *buf, size_t cap, size_t *out_len)
 {
@@ -25,6 +27,8 @@ tally_error_encode(const struct tally_error *error, char *buf, size_t cap, size_
 		&& json_object_set_new(document, "source", json_string(error->source)) != 0))
 		return TALLY_NO_MEMORY;
 	*out_len = json_dumpb(document, buf, cap, JSON_COMPACT);
+	if (*out_len == 0)
+		return TALLY_NO_MEMORY;
 	return *out_len > cap ? TALLY_TOO_LARGE : TALLY_OK;
 }
 
@@ -41,5 +45,6 @@ tally_error_decode(const void *data, size_t len, struct tally_error *out_error)
 		return TALLY_BAD_REQUEST;
 	(void)tally_fail(out_error, status, "%s", detail ? detail : "");
 	(void)snprintf(out_error->source, sizeof out_error->source, "%s", source ? source : "");
+	tally_end_whole(out_error->source);
 	return TALLY_OK;
 }

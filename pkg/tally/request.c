@@ -16,6 +16,7 @@ struct tally_request {
 	struct tally_request_param params[TALLY_REQUEST_MAX_PARAMS];
 	struct tally_request_label labels[TALLY_REQUEST_MAX_LABELS];
 	char numbers[TALLY_REQUEST_MAX_PARAMS][32]; /* text of numbers */
+	int64_t *timeout_ms;                        /* NULL: there may be none */
 	json_t *document;                           /* owns the strings */
 };
 
@@ -148,6 +149,15 @@ read_labels(struct tally_request *request, json_t *labels, struct tally_error *e
 }
 
 static tally_status
+read_timeout(struct tally_request *request, const json_t *value, struct tally_error *err)
+{
+	if (!json_is_integer(value))
+		return tally_fail(err, TALLY_BAD_REQUEST, "\"timeout_ms\" must be a whole number");
+	*request->timeout_ms = (int64_t)json_integer_value(value);
+	return TALLY_OK;
+}
+
+static tally_status
 read_member(struct tally_request *request, const char *name, json_t *value, struct tally_error *err)
 {
 	if (strcmp(name, "dataset") == 0) {
@@ -167,8 +177,11 @@ read_member(struct tally_request *request, const char *name, json_t *value, stru
 		request->view.format = json_string_value(value);
 		return TALLY_OK;
 	}
-	return tally_fail(err, TALLY_BAD_REQUEST,
-			  "a request has dataset, params, format and labels, nothing else");
+	if (request->timeout_ms && strcmp(name, "timeout_ms") == 0)
+		return read_timeout(request, value, err);
+	return tally_fail(err, TALLY_BAD_REQUEST, "a request has dataset, params, format%s",
+			  request->timeout_ms ? ", labels and timeout_ms, nothing else"
+					      : " and labels, nothing else");
 }
 
 static tally_status
@@ -212,15 +225,16 @@ parse_document(const void *data, size_t len, json_t **out_document, struct tally
 			  error.line, error.column);
 }
 
-tally_status
-tally_request_decode(const void *data, size_t len, struct tally_request **out_request,
-		     struct tally_error *err)
+static tally_status
+decode(const void *data, size_t len, struct tally_request **out_request, int64_t *timeout_ms,
+       struct tally_error *err)
 {
 	struct tally_request *request = calloc(1, sizeof *request);
 	tally_status status;
 
 	if (!request)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	request->timeout_ms = timeout_ms;
 	request->view.params = request->params;
 	request->view.labels = request->labels;
 	status = parse_document(data, len, &request->document, err);
@@ -231,6 +245,27 @@ tally_request_decode(const void *data, size_t len, struct tally_request **out_re
 		return status;
 	}
 	*out_request = request;
+	return TALLY_OK;
+}
+
+tally_status
+tally_request_decode(const void *data, size_t len, struct tally_request **out_request,
+		     struct tally_error *err)
+{
+	return decode(data, len, out_request, NULL, err);
+}
+
+tally_status
+tally_request_decode_http(const void *data, size_t len, struct tally_request **out_request,
+			  int64_t *out_timeout_ms, struct tally_error *err)
+{
+	int64_t timeout_ms = *out_timeout_ms;
+	tally_status status = decode(data, len, out_request, &timeout_ms, err);
+
+	if (status != TALLY_OK)
+		return status;
+	(*out_request)->timeout_ms = NULL;
+	*out_timeout_ms = timeout_ms;
 	return TALLY_OK;
 }
 

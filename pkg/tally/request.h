@@ -7,6 +7,7 @@
 #define TALLY_REQUEST_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tally/status.h>
 
@@ -56,6 +57,14 @@ struct tally_request;
 TALLY_MUST_CHECK tally_status tally_request_decode(const void *data, size_t len,
 						   struct tally_request **out_request,
 						   struct tally_error *err);
+
+/* The same of a body of the HTTP API, where timeout_ms may stand beside the others: the deadline,
+ * which is no part of the message.  *out_timeout_ms is untouched without one; any whole number is
+ * taken. */
+TALLY_MUST_CHECK tally_status tally_request_decode_http(const void *data, size_t len,
+							struct tally_request **out_request,
+							int64_t *out_timeout_ms,
+							struct tally_error *err);
 
 /* Frees the request.  Accepts NULL. */
 void tally_request_free(struct tally_request *request);

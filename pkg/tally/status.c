@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <tally/rules.h>
+
 static const struct {
 	const char *code;
 	const char *title;
@@ -44,6 +46,22 @@ tally_status_parse(const char *code, size_t len, tally_status *out_status)
 	return false;
 }
 
+void
+tally_end_whole(char *text)
+{
+	size_t len = strlen(text);
+	size_t lead = len;
+
+	while (lead > 0 && len - lead < 3 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
+		lead--;
+	if (lead == 0)
+		return;
+	unsigned char c = (unsigned char)text[lead - 1];
+	size_t wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+	if (len - lead + 1 < wanted)
+		text[lead - 1] = '\0';
+}
+
 tally_status
 tally_fail(struct tally_error *err, tally_status status, const char *format, ...)
 {
@@ -55,7 +73,9 @@ tally_fail(struct tally_error *err, tally_status status, const char *format, ...
 	err->source[0] = '\0';
 	err->sqlstate[0] = '\0';
 	va_start(args, format);
-	(void)vsnprintf(err->detail, sizeof err->detail, format, args); /* cut off is fine */
+	int len = vsnprintf(err->detail, sizeof err->detail, format, args);
 	va_end(args);
+	if (len >= (int)sizeof err->detail) /* cut off is fine */
+		tally_end_whole(err->detail);
 	return status;
 }
