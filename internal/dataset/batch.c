@@ -127,6 +127,7 @@ send_query(struct batch_step *step)
 		.statement = &step->plan->statement,
 		.arguments = step->arguments,
 		.deadline_ms = batch->limits->deadline_ms,
+		.trace_id = batch->limits->trace_id[0] ? batch->limits->trace_id : NULL,
 		.budget_bytes = budget_left(batch),
 		.done = on_rows,
 		.ctx = step,

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "dataset/cache.h"
+#include "dataset/pack.h"
 
 OWN_DEFINE(join_index);
 
@@ -28,31 +29,45 @@ dependence_of(const struct batch_step *step, size_t tuple)
 }
 
 static tally_status
+copy_cell(struct rows *rows, const struct value *from, struct value *to)
+{
+	*to = *from;
+	if (!value_has_text(from))
+		return TALLY_OK;
+	return rows_copy_text(rows, from->text, from->len, &to->text);
+}
+
+static tally_status
 copy_row(struct rows *rows, const struct value *from)
 {
 	struct value *to;
 	tally_status status = rows_add(rows, &to);
 
-	for (size_t i = 0; status == TALLY_OK && i < rows->n_columns; i++) {
-		to[i] = from[i];
-		if (from[i].state != VALUE_SET
-		    || (from[i].type != TALLY_TEXT && from[i].type != TALLY_DECIMAL))
-			continue;
-		status = rows_copy_text(rows, from[i].text, from[i].len, &to[i].text);
-	}
+	for (size_t i = 0; status == TALLY_OK && i < rows->n_columns; i++)
+		status = copy_cell(rows, &from[i], &to[i]);
 	return status;
 }
 
 static tally_status
-copy_entry(struct rows *rows, const struct cache_entry *entry)
+copy_hit(struct rows *rows, const struct cache_hit *hit)
 {
-	tally_status status = TALLY_OK;
+	const unsigned char *at = hit->cells;
+	struct value *cells;
+	struct value cell;
 
-	if (rows->as_of_ms == 0 || entry->as_of_ms < rows->as_of_ms)
-		rows->as_of_ms = entry->as_of_ms;
-	for (size_t i = 0; status == TALLY_OK && i < entry->n_rows; i++)
-		status = copy_row(rows, entry->cells + i * entry->n_columns);
-	return status;
+	if (rows->as_of_ms == 0 || hit->as_of_ms < rows->as_of_ms)
+		rows->as_of_ms = hit->as_of_ms;
+	for (size_t i = 0; i < hit->n_rows; i++) {
+		tally_status status = rows_add(rows, &cells);
+
+		for (size_t k = 0; status == TALLY_OK && k < rows->n_columns; k++) {
+			at = unpack_value(at, &cell);
+			status = copy_cell(rows, &cell, &cells[k]);
+		}
+		if (status != TALLY_OK)
+			return status;
+	}
+	return TALLY_OK;
 }
 
 /* Leaves only the tuples that are asked for; moves values down in place. */
@@ -81,11 +96,10 @@ cached_look(struct batch_step *step, size_t budget_bytes)
 	}
 	for (size_t i = 0; status == TALLY_OK && i < step->keys.n; i++) {
 		struct dependence on = dependence_of(step, i);
-		const struct cache_entry *entry =
-		    cache_find(cache, on.values, on.n, step->batch->limits->now_ms);
+		struct cache_hit hit;
 
-		if (entry)
-			status = copy_entry(step->cached, entry);
+		if (cache_find(cache, on.values, on.n, step->batch->limits->now_ms, &hit))
+			status = copy_hit(step->cached, &hit);
 		else
 			asked[n_asked++] = (uint32_t)i;
 	}

@@ -3,7 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "dataset/definition_inner.h"
+
+/* What is quoted of a file goes to terminals, and may be cut off anywhere. */
+static void
+make_plain(char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	if (len == size - 1)
+		text[utf8_cut(text, len, size - 4)] = '\0';
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+	}
+}
 
 tally_status
 builder_wrong(struct builder *builder, int line, const char *format, ...)
@@ -14,6 +29,7 @@ builder_wrong(struct builder *builder, int line, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
 	va_end(args);
+	make_plain(what, sizeof what);
 	return tally_fail(builder->err, TALLY_WRONG_DEFINITION, "%s:%d: %s",
 			  builder->definition->file, line, what);
 }

@@ -61,6 +61,7 @@ struct engine_limits {
 	size_t batch_bytes;  /* rows and working set of one (sub-)batch */
 	size_t result_bytes; /* one body */
 	bool no_cache;       /* skip the step caches */
+	char trace_id[33];   /* given to every query: of the first request of many; "": none */
 };
 
 /* Runs a ready plan for n distinct requests (parameters are borrowed until on_end).  After TALLY_OK

@@ -148,9 +148,10 @@ find_name(const struct lexer *lexer, char before)
 	return (struct piece_found){ PIECE_NAME, len, "" };
 }
 
-/* What begins here; before is the byte before, previous the one before that. */
+/* What begins here in a statement that begins at begin.  In ClickHouse's (has_escapes) a backslash
+ * takes the next byte in every quote, and `...` is one. */
 static struct piece_found
-find_piece(const struct lexer *lexer, const char *begin)
+find_piece(const struct lexer *lexer, const char *begin, bool has_escapes)
 {
 	char before = lexer->at > begin ? lexer->at[-1] : '\n';
 	/* e'..' is an escape string only where e is a word of its own. */
@@ -158,9 +159,14 @@ find_piece(const struct lexer *lexer, const char *begin)
 
 	switch (lexer->at[0]) {
 	case '\'':
-		return find_quoted(lexer, escape);
+		return find_quoted(lexer, has_escapes ? 'E' : escape);
 	case '"':
-		return (struct piece_found){ PIECE_OPAQUE, quoted_len(lexer, false), "quote \"" };
+		return (struct piece_found){ PIECE_OPAQUE, quoted_len(lexer, has_escapes),
+					     "quote \"" };
+	case '`':
+		if (!has_escapes)
+			break;
+		return (struct piece_found){ PIECE_OPAQUE, quoted_len(lexer, true), "quote `" };
 	case '$':
 		return find_dollar(lexer, before);
 	case ':':
@@ -222,11 +228,12 @@ read_pieces(struct lexer *lexer, struct definition_sql *sql, struct buf *out, bo
 	    struct tally_error *err)
 {
 	const char *begin = lexer->at;
+	bool has_escapes = sql->kind && strcmp(sql->kind, "clickhouse") == 0;
 	tally_status status = TALLY_OK;
 
 	*out_ended = false;
 	while (status == TALLY_OK && !*out_ended && lexer->at < lexer->end) {
-		struct piece_found found = find_piece(lexer, begin);
+		struct piece_found found = find_piece(lexer, begin, has_escapes);
 		if (found.piece == PIECE_NUMBER)
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s:%d: $%c in a statement: binds are written :name",

@@ -22,7 +22,8 @@ struct lexer {
 /* Reads one statement up to and with its ';' and fills in sql->text (the caller frees it), with
  * each :name replaced by $n, and sql->binds.  A name is a colon and a letter or _, with neither a
  * colon nor a word character before it; none is seen inside '...', E'...', "...", $tag$...$tag$, --
- * and nested block comments (PostgreSQL documentation, "Lexical Structure"). 
+ * and nested block comments (PostgreSQL documentation, "Lexical Structure"); sql->kind, filled in
+ * before, may say clickhouse: every quote has backslashes then, and `...` is one.
  * TALLY_WRONG_DEFINITION, TALLY_NO_MEMORY; sql is then still the caller's to free. */
 TALLY_MUST_CHECK tally_status lexer_statement(struct lexer *lexer, struct definition_sql *sql,
 					      struct tally_error *err);

@@ -1,5 +1,6 @@
 #include "dataset/params.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ begin(struct maker *maker, const struct definition *definition, size_t n_bytes,
 	params->definition = definition;
 	for (size_t i = 0; i < definition->n_params; i++)
 		params->values[i].type = (uint8_t)definition->params[i].type;
-	*faults = (struct params_faults){ .n = 0 };
+	faults->n = 0;
 	*maker = (struct maker){ definition, params, (char *)params->values + values, faults };
 	return TALLY_OK;
 }
@@ -380,29 +381,77 @@ json_kind(const struct value *value)
 	}
 }
 
-tally_status
-params_encode(const struct params *params, char *buf, size_t cap, size_t *out_len,
-	      struct tally_error *err)
+/* The parameters of a request; they point into texts, items and params. */
+static void
+view_params(const struct params *params, struct texts *texts, struct tally_request_param *items,
+	    struct tally_request_view *view)
 {
 	const struct definition *definition = params->definition;
-	struct tally_request_param items[DEFINITION_MAX_PARAMS];
-	struct tally_request_view view = { .dataset = definition->name, .params = items };
-	struct texts texts;
 
-	format_all(params, &texts);
+	format_all(params, texts);
+	view->dataset = definition->name;
+	view->params = items;
+	view->n_params = 0;
 	for (size_t i = 0; i < definition->n_params; i++) {
 		if (params->values[i].state != VALUE_SET)
 			continue;
-		items[view.n_params++] = (struct tally_request_param){
+		items[view->n_params++] = (struct tally_request_param){
 			.name = definition->params[i].name,
 			.kind = json_kind(&params->values[i]),
-			.text = texts.text[i],
-			.len = texts.len[i],
+			.text = texts->text[i],
+			.len = texts->len[i],
 		};
 	}
-	tally_status status = tally_request_encode(&view, buf, cap, out_len);
+}
+
+static tally_status
+encode(const struct tally_request_view *view, char *buf, size_t cap, size_t *out_len,
+       struct tally_error *err)
+{
+	tally_status status = tally_request_encode(view, buf, cap, out_len);
+
 	if (status != TALLY_OK)
 		return tally_fail(err, status, "the request does not fit into a message of %d KiB",
 				  TALLY_MAX_REQUEST_BYTES / 1024);
 	return TALLY_OK;
+}
+
+tally_status
+params_encode(const struct params *params, char *buf, size_t cap, size_t *out_len,
+	      struct tally_error *err)
+{
+	struct tally_request_param items[DEFINITION_MAX_PARAMS];
+	struct tally_request_view view = { .n_labels = 0 };
+	struct texts texts;
+
+	view_params(params, &texts, items, &view);
+	return encode(&view, buf, cap, out_len, err);
+}
+
+static int
+compare_labels(const void *a, const void *b)
+{
+	const struct tally_request_label *left = a;
+	const struct tally_request_label *right = b;
+
+	return strcmp(left->name, right->name);
+}
+
+tally_status
+params_encode_job(const struct params *params, const struct tally_request_view *more, char *buf,
+		  size_t cap, size_t *out_len, struct tally_error *err)
+{
+	struct tally_request_param items[DEFINITION_MAX_PARAMS];
+	struct tally_request_label labels[TALLY_REQUEST_MAX_LABELS];
+	struct tally_request_view view = *more;
+	struct texts texts;
+
+	assert(more->n_labels <= TALLY_REQUEST_MAX_LABELS);
+	view_params(params, &texts, items, &view);
+	if (more->n_labels > 0) {
+		memcpy(labels, more->labels, more->n_labels * sizeof *labels);
+		qsort(labels, more->n_labels, sizeof *labels, compare_labels);
+	}
+	view.labels = labels;
+	return encode(&view, buf, cap, out_len, err);
 }

@@ -24,7 +24,8 @@ struct params_fault {
 
 struct params_faults {
 	struct params_fault items[PARAMS_MAX_FAULTS];
-	size_t n; /* further ones are not kept */
+	size_t n;       /* further ones are not kept */
+	const char *in; /* "query", "body": where they stand; set by who knows, kept */
 };
 
 /* A parameter as text: from a query string or the command line.  NULL value: absent. */
@@ -74,5 +75,12 @@ TALLY_MUST_CHECK tally_status params_fingerprint(const struct params *params, co
  * cap is less. */
 TALLY_MUST_CHECK tally_status params_encode(const struct params *params, char *buf, size_t cap,
 					    size_t *out_len, struct tally_error *err);
+
+/* The same with format and labels of a view (borrowed); the labels are sorted by name, so that
+ * equal requests are equal bytes. */
+TALLY_MUST_CHECK tally_status params_encode_job(const struct params *params,
+						const struct tally_request_view *more, char *buf,
+						size_t cap, size_t *out_len,
+						struct tally_error *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include "dataset/cache.h"
 
 /* Rows that one step's cache may hold; the README's section on "cache" names it. */
-#define STEP_CACHE_BYTES (16u << 20)
+#define STEP_CACHE_BYTES (32u << 20)
 
 OWN_DEFINE(plan);
 
@@ -80,6 +80,14 @@ find_param(const struct definition *definition, const char *name)
 	return SIZE_MAX;
 }
 
+bool
+plan_param_may_be_null(const struct plan *plan, size_t param)
+{
+	const struct definition_param *definition = &plan->definition->params[param];
+
+	return !definition->is_required && definition->fallback.state != VALUE_SET;
+}
+
 /* Each :name of the statement: an array when the step is "by" it, else a scalar parameter. */
 static tally_status
 bind_names(struct plan *plan, struct plan_step *step, const struct definition_sql *sql,
@@ -101,7 +109,10 @@ bind_names(struct plan *plan, struct plan_step *step, const struct definition_sq
 			type = plan->definition->params[from].type;
 			plan->scalars |= UINT32_C(1) << from;
 		}
-		step->binds[i] = (struct source_bind){ name, type, is_array };
+		step->binds[i] =
+		    (struct source_bind){ .name = name, .type = type, .is_array = is_array };
+		if (!is_array)
+			step->binds[i].may_be_null = plan_param_may_be_null(plan, from);
 		step->bind_from[i] = (uint16_t)from;
 	}
 	return TALLY_OK;
@@ -221,12 +232,12 @@ init_outputs(struct plan *plan)
 		char first = i == 0 ? '{' : ',';
 
 		output->column = &plan->definition->columns[i];
-		int len = asprintf(&output->literal, "%c\"%s\":", first, output->column->name);
-		if (len < 0) {
-			output->literal = NULL;
+		output->literal_len = strlen(output->column->name) + 4;
+		output->literal = calloc(1, output->literal_len + PLAN_LITERAL_BLOCK);
+		if (!output->literal)
 			return TALLY_NO_MEMORY;
-		}
-		output->literal_len = (size_t)len;
+		(void)snprintf(output->literal, output->literal_len + 1, "%c\"%s\":", first,
+			       output->column->name);
 	}
 	init_sort(plan);
 	return TALLY_OK;

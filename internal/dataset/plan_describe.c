@@ -16,6 +16,14 @@ describe_end(struct plan *plan, tally_status status, const struct tally_error *e
 	done(plan->done_ctx, plan, status, status == TALLY_OK ? NULL : err);
 }
 
+/* Rows whose key is null take no part, but a parameter may be. */
+static void
+bind_key(const struct plan *plan, struct source_bind *bind, const struct plan_key *key)
+{
+	bind->type = key->type;
+	bind->may_be_null = key->ref.step == 0 && plan_param_may_be_null(plan, key->ref.column);
+}
+
 /* The values that a step is bound by, and their types: known now that the steps before it are. */
 static tally_status
 bind_keys(struct plan *plan, struct plan_step *step, struct tally_error *err)
@@ -38,7 +46,7 @@ bind_keys(struct plan *plan, struct plan_step *step, struct tally_error *err)
 	}
 	for (size_t i = 0; i < step->statement.n_binds; i++) {
 		if (step->binds[i].is_array)
-			step->binds[i].type = step->keys[step->bind_from[i]].type;
+			bind_key(plan, &step->binds[i], &step->keys[step->bind_from[i]]);
 	}
 	return TALLY_OK;
 }

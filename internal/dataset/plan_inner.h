@@ -41,11 +41,13 @@ struct plan_step {
 };
 
 /* A column of the answer. */
+#define PLAN_LITERAL_BLOCK 16 /* literals are copied in blocks of so many bytes */
+
 struct plan_output {
 	const struct definition_column *column;
 	struct plan_ref ref;           /* of the column, or of the function's argument */
 	enum tally_type argument_type; /* TALLY_ABSENT: count(*) */
-	char *literal;                 /* {"name": for the first, ,"name": for the others */
+	char *literal; /* {"name": for the first, ,"name": for the others; padded to whole blocks */
 	size_t literal_len;
 };
 
@@ -72,6 +74,9 @@ struct plan {
 	plan_described_fn *done;
 	void *done_ctx;
 };
+
+/* Whether requests may lack a parameter. */
+bool plan_param_may_be_null(const struct plan *plan, size_t param);
 
 /* Finds a column of the joined rows as far as they are described; NULL without one. */
 const struct plan_name *plan_find(const struct plan *plan, const char *name);

@@ -1,6 +1,8 @@
 #include "dataset/result.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct result
 result_of(const struct working *working, size_t first_line, size_t n_lines)
@@ -75,6 +77,7 @@ compare_rows(const void *a, const void *b, void *ctx)
 	return 0;
 }
 
+/* In rows that the limit cuts; in the others the encoder finds them. */
 static tally_status
 check_values(const struct result *result, struct tally_error *err)
 {
@@ -87,21 +90,96 @@ check_values(const struct result *result, struct tally_error *err)
 	return TALLY_OK;
 }
 
+/* A row and the first of what it is sorted by, as a number: rows of different numbers need no
+ * further look. */
+struct sort_item {
+	uint64_t key;
+	uint32_t row;
+};
+
+/* Text by its first bytes; what has no such number is 0, and rows with equal ones are compared. */
+static uint64_t
+number_of(const struct value *value)
+{
+	unsigned char first[8] = { 0 };
+	uint64_t number = 0;
+
+	switch ((enum tally_type)value->type) {
+	case TALLY_INT:
+	case TALLY_DATE:
+	case TALLY_TIMESTAMP:
+	case TALLY_TIMESTAMPTZ:
+		return (uint64_t)value->i ^ UINT64_C(1) << 63;
+	case TALLY_TEXT:
+		if (value->len > 0)
+			memcpy(first, value->text,
+			       value->len < sizeof first ? value->len : sizeof first);
+		for (size_t i = 0; i < sizeof first; i++)
+			number = number << 8 | first[i];
+		return number;
+	default:
+		return 0;
+	}
+}
+
+/* Nulls are last, whichever way the others are sorted. */
+static uint64_t
+sort_key(const struct result *result, size_t row)
+{
+	const struct plan_sort *sort = &result->plan->sort[0];
+	const struct value *value = result_value(result, row, sort->output);
+
+	if (value->state != VALUE_SET)
+		return UINT64_MAX;
+	uint64_t number = number_of(value);
+	return sort->is_descending ? ~number : number;
+}
+
+static int
+compare_items(const void *a, const void *b, void *ctx)
+{
+	const struct sort_item *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return compare_rows(&x->row, &y->row, ctx);
+}
+
+/* Fills in order. */
+static tally_status
+sort_rows(struct result *result)
+{
+	struct sort_item *items = malloc((result->n_rows + 1) * sizeof *items);
+	bool is_sorted = true;
+
+	if (!items)
+		return TALLY_NO_MEMORY;
+	for (size_t i = 0; i < result->n_rows; i++) {
+		items[i] = (struct sort_item){ sort_key(result, i), (uint32_t)i };
+		is_sorted =
+		    is_sorted && (i == 0 || compare_items(&items[i - 1], &items[i], result) <= 0);
+	}
+	if (!is_sorted)
+		qsort_r(items, result->n_rows, sizeof *items, compare_items, result);
+	for (size_t i = 0; i < result->n_rows; i++)
+		result->order[i] = items[i].row;
+	free(items);
+	return TALLY_OK;
+}
+
 tally_status
 result_sort(struct result *result, struct tally_error *err)
 {
 	uint64_t limit = result->plan->definition->limit;
-	tally_status status = check_values(result, err);
+	bool is_cut = limit > 0 && result->n_rows > limit;
+	tally_status status = is_cut ? check_values(result, err) : TALLY_OK;
 
 	if (status != TALLY_OK)
 		return status;
 	result->order = calloc(result->n_rows + 1, sizeof *result->order);
-	if (!result->order)
+	if (!result->order || sort_rows(result) != TALLY_OK)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < result->n_rows; i++)
-		result->order[i] = (uint32_t)i;
-	qsort_r(result->order, result->n_rows, sizeof *result->order, compare_rows, result);
-	if (limit > 0 && result->n_rows > limit)
+	if (is_cut)
 		result->n_rows = (size_t)limit;
 	return TALLY_OK;
 }

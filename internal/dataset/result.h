@@ -45,7 +45,7 @@ TALLY_MUST_CHECK tally_status result_group(struct result *result, size_t limit_b
 					   struct tally_error *err);
 
 /* Sorts the rows by the plan's total order and cuts them at the definition's limit.
- * TALLY_UNSUPPORTED_VALUE (in any row, also in one that the limit would cut), TALLY_NO_MEMORY. */
+ * TALLY_UNSUPPORTED_VALUE (in a row that is cut), TALLY_NO_MEMORY. */
 TALLY_MUST_CHECK tally_status result_sort(struct result *result, struct tally_error *err);
 
 /* Writes {"status":"ok","data":[...]}.  TALLY_UNSUPPORTED_VALUE (a null in a column that is not

@@ -284,7 +284,7 @@ needs_quotes(struct reader ahead)
 	if (is_next(&ahead, '"'))
 		return true;
 	while (!is_next(&ahead, '"') && take_char(&ahead, &c)) {
-		if (c && strchr("\",\r\n", c))
+		if (c == '"' || c == ',' || c == '\r' || c == '\n')
 			return true;
 	}
 	return false;
