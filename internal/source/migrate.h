@@ -1,17 +1,20 @@
-/* migrate.h - the schema of a PostgreSQL database, moved forward and back by files of SQL.
+/* migrate.h - the schema of a database, moved forward and back by files of SQL.
  *
  * Files, table and advisory lock are those of golang-migrate: NNNNNN_name.up.sql,
  * NNNNNN_name.down.sql and schema_migrations(version, dirty), which has one row, the version that
  * the database is at.  Either may continue what the other began.
  *
- * A file runs in one transaction together with its version, so a failed one leaves nothing behind.
- * A file that begins transactions itself, or has a statement that cannot run in one (VACUUM; CREATE
- * INDEX CONCURRENTLY, then as the only statement of its file), runs as it is: the version is marked
- * dirty before and clean after it, so that a failure is seen.  A dirty database is refused until
- * somebody has put it right.
+ * In PostgreSQL a file runs in one transaction together with its version, so a failed one leaves
+ * nothing behind.  A file that begins transactions itself, or has a statement that cannot run in
+ * one (VACUUM; CREATE INDEX CONCURRENTLY, then as the only statement of its file), runs as it is:
+ * the version is marked dirty before and clean after it, so that a failure is seen.  A dirty
+ * database is refused until somebody has put it right.  An advisory lock keeps others from doing
+ * the same at the same time.
  *
- * An advisory lock keeps others from doing the same at the same time.  These calls block: they are
- * for the command line, not for a loop. */
+ * ClickHouse (a clickhouse:// URL) has neither transactions nor locks: a file is marked dirty
+ * before and clean after its statements, and who migrates sees to it that nobody else does.
+ *
+ * These calls block: they are for the command line, not for a loop. */
 #ifndef SOURCE_MIGRATE_H
 #define SOURCE_MIGRATE_H
 
@@ -36,7 +39,7 @@ typedef void migrate_fn(void *ctx, const struct migration *migration);
 /* What to migrate.  Everything is borrowed for the call. */
 struct migrate_job {
 	const char *name;   /* of the database, for error texts: "db1" */
-	const char *url;    /* postgresql://... */
+	const char *url;    /* postgresql://... or clickhouse://... */
 	const char *folder; /* migrations/db1 */
 	int lock_ms; /* the longest wait for another migration, and for the lock of a table */
 	migrate_fn *on_migration; /* after each that was moved */

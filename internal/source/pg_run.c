@@ -63,7 +63,7 @@ fail_broken(struct pg_run *run, tally_status status, const char *what)
 }
 
 void
-pg_run_take(struct pg_run *run, struct pg_outcome *out_outcome)
+pg_run_take(struct pg_run *run, struct source_outcome *out_outcome)
 {
 	free(run->oids);
 	*out_outcome = run->outcome;

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "source/ending.h"
 #include "source/pg_connection.h"
-#include "source/source.h"
 
 enum pg_step {
 	PG_STEP_NONE,
@@ -31,14 +31,6 @@ enum pg_next {
 	PG_BROKEN,  /* outcome is there; drop the connection */
 };
 
-/* How a run ended: rows or shape on TALLY_OK. */
-struct pg_outcome {
-	tally_status status;
-	struct rows *rows;          /* owned */
-	struct source_shape *shape; /* owned */
-	struct tally_error err;
-};
-
 struct pg_run {
 	struct source_query *query; /* NULL: nothing runs */
 	struct pg_connection *connection;
@@ -50,7 +42,7 @@ struct pg_run {
 	size_t n_columns;
 	int64_t sent_us;    /* clock_mono_us() */
 	int64_t sent_at_ms; /* Unix time */
-	struct pg_outcome outcome;
+	struct source_outcome outcome;
 };
 
 /* Starts a query on an idle connection: PG_SENT, PG_OVER or PG_BROKEN. */
@@ -64,6 +56,6 @@ enum pg_next pg_run_result(struct pg_run *run, PGresult *result);
 enum pg_next pg_run_ready(struct pg_run *run);
 
 /* Ends the run and moves its outcome out; nothing runs afterwards. */
-void pg_run_take(struct pg_run *run, struct pg_outcome *out_outcome);
+void pg_run_take(struct pg_run *run, struct source_outcome *out_outcome);
 
 #endif

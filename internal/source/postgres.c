@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "source/ending.h"
 #include "source/pg_run.h"
 
 #define UNAVAILABLE_AFTER_MS 1000
@@ -16,14 +17,6 @@ struct pg_slot {
 	struct pg_run run;
 	struct loop_timer deadline; /* of the run */
 	bool was_up;
-};
-
-/* A description waits and runs as a query. */
-struct pg_description {
-	struct source_query query; /* first: the one is found by the other */
-	source_described_fn *done;
-	void *ctx;
-	struct source_shape *shape;
 };
 
 struct postgres {
@@ -49,57 +42,13 @@ static void dispatch(struct postgres *postgres);
 
 /* ---- endings ----------------------------------------------------------------- */
 
-static void
-on_description(void *ctx, struct source_query *query, tally_status status, struct rows *rows,
-	       const struct tally_error *err)
-{
-	struct pg_description *description = ctx;
-	struct pg_description over = *description;
-
-	(void)query;
-	(void)rows;
-	free(description);
-	over.done(over.ctx, status, over.shape, err);
-}
-
-static bool
-is_description(const struct source_query *query)
-{
-	return query->done == on_description;
-}
-
-/* Tells a query that it is over.  The outcome's rows and shape go to it. */
-static void
-deliver(struct postgres *postgres, struct source_query *query, struct pg_outcome *outcome)
-{
-	struct source_stats *stats = &postgres->source.stats;
-
-	outcome->err.status = outcome->status;
-	(void)snprintf(outcome->err.source, sizeof outcome->err.source, "%s", postgres->name);
-	stats->queries++;
-	stats->errors += outcome->status != TALLY_OK;
-	if (is_description(query))
-		((struct pg_description *)query->ctx)->shape = TAKE(outcome->shape);
-	query->done(query->ctx, query, outcome->status, TAKE(outcome->rows), &outcome->err);
-}
-
-/* Fails a query that has no run. */
-static void
-refuse(struct postgres *postgres, struct source_query *query, tally_status status, const char *what)
-{
-	struct pg_outcome outcome = { .status = status };
-
-	(void)tally_fail(&outcome.err, status, "%s %s", postgres->name, what);
-	deliver(postgres, query, &outcome);
-}
-
 /* Ends a run whose outcome is there. */
 static void
 end_run(struct pg_slot *slot, bool is_broken)
 {
 	struct postgres *postgres = slot->postgres;
 	struct source_query *query = slot->run.query;
-	struct pg_outcome outcome;
+	struct source_outcome outcome;
 
 	pg_run_take(&slot->run, &outcome);
 	loop_timer_clear(postgres->loop, &slot->deadline);
@@ -107,14 +56,14 @@ end_run(struct pg_slot *slot, bool is_broken)
 		pg_connection_drop(&slot->connection, &outcome.err);
 	/* First the next one, so that the server works while we do. */
 	dispatch(postgres);
-	deliver(postgres, query, &outcome);
+	source_deliver(&postgres->source, query, &outcome);
 }
 
 /* Ends a run from outside, with the connection that it runs on. */
 static void
 abort_run(struct pg_slot *slot, tally_status status, const char *what)
 {
-	struct pg_outcome *outcome = &slot->run.outcome;
+	struct source_outcome *outcome = &slot->run.outcome;
 
 	rows_free(TAKE(outcome->rows));
 	source_shape_free(TAKE(outcome->shape));
@@ -169,13 +118,13 @@ give_up(struct postgres *postgres, struct source_query *query)
 	char what[sizeof postgres->reason + 32];
 
 	if (postgres->n_up > 0) {
-		refuse(postgres, query, TALLY_DEADLINE_EXCEEDED,
-		       "had no free connection before the deadline");
+		source_refuse(&postgres->source, query, TALLY_DEADLINE_EXCEEDED,
+			      "had no free connection before the deadline");
 		return;
 	}
 	(void)snprintf(what, sizeof what, "cannot be reached%s%s", postgres->reason[0] ? ": " : "",
 		       postgres->reason);
-	refuse(postgres, query, TALLY_SOURCE_UNAVAILABLE, what);
+	source_refuse(&postgres->source, query, TALLY_SOURCE_UNAVAILABLE, what);
 }
 
 static struct source_query *
@@ -233,11 +182,13 @@ start(struct pg_slot *slot, struct source_query *query)
 	struct postgres *postgres = slot->postgres;
 
 	if (loop_timer_set(postgres->loop, &slot->deadline, query->deadline_ms) != TALLY_OK) {
-		refuse(postgres, query, TALLY_NO_MEMORY, "could not be asked: out of memory");
+		source_refuse(&postgres->source, query, TALLY_NO_MEMORY,
+			      "could not be asked: out of memory");
 		return;
 	}
 	query->connection = slot;
-	go_on(slot, pg_run_start(&slot->run, &slot->connection, query, is_description(query)));
+	go_on(slot,
+	      pg_run_start(&slot->run, &slot->connection, query, source_is_description(query)));
 }
 
 /* Starts what can be started.  Not nested: what a done function adds, the loop below takes. */
@@ -312,7 +263,7 @@ on_down(void *ctx, bool was_up, const struct tally_error *err)
 {
 	struct pg_slot *slot = ctx;
 	struct postgres *postgres = slot->postgres;
-	struct pg_outcome *outcome = &slot->run.outcome;
+	struct source_outcome *outcome = &slot->run.outcome;
 
 	(void)snprintf(postgres->reason, sizeof postgres->reason, "%.255s", err->detail);
 	note_down(postgres, was_up);
@@ -352,16 +303,18 @@ postgres_query(struct source *source, struct source_query *query)
 	query->connection = NULL;
 	query->since_ms = clock_mono_ms();
 	if (postgres->is_closing) {
-		refuse(postgres, query, TALLY_CANCELLED, "is being closed");
+		source_refuse(&postgres->source, query, TALLY_CANCELLED, "is being closed");
 		return;
 	}
 	if (query->deadline_ms <= query->since_ms) {
-		refuse(postgres, query, TALLY_DEADLINE_EXCEEDED, "was asked after the deadline");
+		source_refuse(&postgres->source, query, TALLY_DEADLINE_EXCEEDED,
+			      "was asked after the deadline");
 		return;
 	}
-	if (postgres->n_waiting >= postgres->queue_max && !is_description(query)
+	if (postgres->n_waiting >= postgres->queue_max && !source_is_description(query)
 	    && !find_idle(postgres, NULL)) {
-		refuse(postgres, query, TALLY_SATURATED, "has too many queries waiting");
+		source_refuse(&postgres->source, query, TALLY_SATURATED,
+			      "has too many queries waiting");
 		return;
 	}
 	TAILQ_INSERT_TAIL(&postgres->waiting, query, link);
@@ -382,29 +335,7 @@ postgres_cancel(struct source *source, struct source_query *query)
 		return;
 	}
 	remove_waiting(postgres, query);
-	refuse(postgres, query, TALLY_CANCELLED, "was not asked: cancelled");
-}
-
-static void
-postgres_describe(struct source *source, const struct source_statement *statement,
-		  int64_t deadline_ms, source_described_fn *done, void *ctx)
-{
-	struct pg_description *description = calloc(1, sizeof *description);
-	struct tally_error err;
-
-	if (!description) {
-		done(ctx, tally_fail(&err, TALLY_NO_MEMORY, "out of memory"), NULL, &err);
-		return;
-	}
-	description->query = (struct source_query){
-		.statement = statement,
-		.deadline_ms = deadline_ms,
-		.done = on_description,
-		.ctx = description,
-	};
-	description->done = done;
-	description->ctx = ctx;
-	postgres_query(source, &description->query);
+	source_refuse(&postgres->source, query, TALLY_CANCELLED, "was not asked: cancelled");
 }
 
 static void
@@ -420,7 +351,7 @@ postgres_free(struct source *source)
 	}
 	while ((query = TAILQ_FIRST(&postgres->waiting))) {
 		remove_waiting(postgres, query);
-		refuse(postgres, query, TALLY_CANCELLED, "is being closed");
+		source_refuse(&postgres->source, query, TALLY_CANCELLED, "is being closed");
 	}
 	for (size_t i = 0; i < postgres->n_slots; i++)
 		pg_connection_fini(&postgres->slots[i].connection);
@@ -434,7 +365,7 @@ static const struct source_ops postgres_ops = {
 	.kind = "postgres",
 	.query = postgres_query,
 	.cancel = postgres_cancel,
-	.describe = postgres_describe,
+	.describe = source_describe_by_query,
 	.free = postgres_free,
 };
 
@@ -457,7 +388,7 @@ open_slots(struct postgres *postgres)
 }
 
 tally_status
-source_postgres_open(const struct postgres_options *options, struct source **out_source,
+source_postgres_open(const struct source_options *options, struct source **out_source,
 		     struct tally_error *err)
 {
 	struct postgres *postgres;

@@ -16,26 +16,13 @@
 #ifndef SOURCE_POSTGRES_H
 #define SOURCE_POSTGRES_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/loop.h"
+#include "source/options.h"
 #include "source/source.h"
-
-struct postgres_options {
-	const char *name; /* "db1"; copied */
-	const char *url;  /* postgresql://...; copied */
-	struct loop *loop;
-	size_t connections;   /* at least 1 */
-	size_t queue_max;     /* queries that may wait; descriptions always may */
-	int query_timeout_ms; /* the server's own limit for a query; 0: none */
-	uint64_t seed;        /* of the jitter between attempts to connect */
-};
 
 /* Opens a source; returns at once, connections open in the background.  The source's done functions
  * may start, cancel and describe, but not free it.  TALLY_WRONG_SETTING: not a PostgreSQL URL, no
  * connections.  TALLY_NO_MEMORY. */
-TALLY_MUST_CHECK tally_status source_postgres_open(const struct postgres_options *options,
+TALLY_MUST_CHECK tally_status source_postgres_open(const struct source_options *options,
 						   struct source **out_source,
 						   struct tally_error *err);
 

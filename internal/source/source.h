@@ -2,8 +2,8 @@
  *
  * A source is one database, for one lane, driven by one loop: a set of connections, each with one
  * query in flight; queries beyond that wait in a bounded queue.  Nothing blocks.  Everything runs
- * on the loop's thread.  Implementations: source/postgres.h, canned rows in the tests, more kinds
- * later.  The engine knows only this file. */
+ * on the loop's thread.  Implementations: source/postgres.h, source/clickhouse.h, canned
+ * rows in the tests.  The engine knows only this file. */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
 
@@ -19,6 +19,7 @@ struct source_bind {
 	const char *name;
 	enum tally_type type;
 	bool is_array; /* one element for each distinct key tuple; arrays of a query are aligned */
+	bool may_be_null; /* a parameter that a request need not have */
 };
 
 struct source_column {
@@ -72,7 +73,8 @@ struct source_query {
 	const struct source_statement *statement;
 	const struct source_argument *arguments; /* statement->n_binds */
 	int64_t deadline_ms;                     /* clock_mono_ms() */
-	size_t budget_bytes;                     /* what the rows may take */
+	const char *trace_id; /* 32 hex digits of who asked, or of the first of them; NULL */
+	size_t budget_bytes;  /* what the rows may take */
 	source_done_fn *done;
 	void *ctx;
 	/* the source's own */
@@ -93,7 +95,7 @@ typedef void source_described_fn(void *ctx, tally_status status, struct source_s
 struct source;
 
 struct source_ops {
-	const char *kind; /* "postgres": as in "for postgres" of a dataset file */
+	const char *kind; /* "postgres", "clickhouse": as after "for" in a dataset file */
 	void (*query)(struct source *source, struct source_query *query);
 	void (*cancel)(struct source *source, struct source_query *query);
 	void (*describe)(struct source *source, const struct source_statement *statement,

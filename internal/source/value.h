@@ -33,6 +33,14 @@ struct value {
 	};
 };
 
+/* Whether text and len count. */
+static inline bool
+value_has_text(const struct value *value)
+{
+	return value->state == VALUE_SET
+	       && (value->type == TALLY_TEXT || value->type == TALLY_DECIMAL);
+}
+
 /* The longest text that value_format writes, in bytes. */
 #define VALUE_FORMAT_MAX 48
 

@@ -24,25 +24,33 @@ put_pair(char *out, unsigned two_digits)
 	return out + 2;
 }
 
+static size_t
+count_digits(uint64_t number)
+{
+	size_t n = 1;
+
+	for (; number >= 10000; number /= 10000)
+		n += 4;
+	return n + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+/* From its last digits on, where they belong. */
 static char *
 put_int(char *out, int64_t number)
 {
-	char digits[20];
-	char *at = digits + sizeof digits;
 	uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-	size_t len;
 
+	if (number < 0)
+		*out++ = '-';
+	char *end = out + count_digits(rest);
+	char *at = end;
 	for (; rest >= 100; rest /= 100)
 		put_pair(at -= 2, (unsigned)(rest % 100));
 	if (rest >= 10)
-		put_pair(at -= 2, (unsigned)rest);
+		put_pair(at - 2, (unsigned)rest);
 	else
-		*--at = (char)('0' + rest);
-	if (number < 0)
-		*out++ = '-';
-	len = (size_t)(digits + sizeof digits - at);
-	memcpy(out, at, len);
-	return out + len;
+		at[-1] = (char)('0' + rest);
+	return end;
 }
 
 /* The shortest of 15 to 17 digits that reads back as the same number. */
