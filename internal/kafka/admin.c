@@ -183,3 +183,74 @@ kafka_topics_look(const struct kafka_config *config, const struct tally_topic *t
 	rd_kafka_destroy(client);
 	return status;
 }
+
+/* ---- records ----------------------------------------------------------------- */
+
+/* Reads the broker's answer to one DeleteRecords request of one partition. */
+static tally_status
+read_deleted(rd_kafka_event_t *event, int64_t *out_low, struct tally_error *err)
+{
+	const rd_kafka_topic_partition_list_t *list;
+
+	if (rd_kafka_event_error(event))
+		return tally_fail(err, TALLY_KAFKA_UNAVAILABLE, "deleting records: %s",
+				  rd_kafka_event_error_string(event));
+	list = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+	if (list->cnt != 1)
+		return tally_fail(err, TALLY_INTERNAL_ERROR,
+				  "the broker's answer is not of one"
+				  " partition");
+	if (list->elems[0].err)
+		return tally_fail(err, TALLY_BAD_REQUEST, "%s partition %d: %s",
+				  list->elems[0].topic, (int)list->elems[0].partition,
+				  rd_kafka_err2str(list->elems[0].err));
+	*out_low = list->elems[0].offset;
+	return TALLY_OK;
+}
+
+static tally_status
+delete_records(rd_kafka_t *client, rd_kafka_DeleteRecords_t *what, int64_t *out_low,
+	       struct tally_error *err)
+{
+	rd_kafka_AdminOptions_t *options =
+	    rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+	rd_kafka_event_t *event;
+	tally_status status;
+
+	(void)rd_kafka_AdminOptions_set_request_timeout(options, KAFKA_ADMIN_MS, NULL, 0);
+	(void)rd_kafka_AdminOptions_set_operation_timeout(options, KAFKA_ADMIN_MS, NULL, 0);
+	rd_kafka_DeleteRecords(client, &what, 1, options, queue);
+	event = rd_kafka_queue_poll(queue, 2 * KAFKA_ADMIN_MS);
+	if (event) {
+		status = read_deleted(event, out_low, err);
+		rd_kafka_event_destroy(event);
+	} else {
+		status = tally_fail(err, TALLY_KAFKA_UNAVAILABLE,
+				    "the broker did not answer within %d ms", 2 * KAFKA_ADMIN_MS);
+	}
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	return status;
+}
+
+tally_status
+kafka_records_delete(const struct kafka_config *config, const char *topic, int32_t partition,
+		     int64_t before, int64_t *out_low, struct tally_error *err)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_DeleteRecords_t *what;
+	rd_kafka_t *client;
+	tally_status status = open_client(config, &client, err);
+
+	if (status != TALLY_OK)
+		return status;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
+	what = rd_kafka_DeleteRecords_new(list);
+	status = delete_records(client, what, out_low, err);
+	rd_kafka_DeleteRecords_destroy(what);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_destroy(client);
+	return status;
+}

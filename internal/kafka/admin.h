@@ -1,4 +1,4 @@
-/* admin.h - topics, made explicitly and never by accident. */
+/* admin.h - topics, made explicitly and never by accident; records, deleted before their time. */
 #ifndef KAFKA_ADMIN_H
 #define KAFKA_ADMIN_H
 
@@ -36,5 +36,13 @@ TALLY_MUST_CHECK tally_status kafka_topics_look(const struct kafka_config *confi
 						const struct tally_topic *topics, size_t n,
 						struct kafka_topic_report *reports,
 						struct tally_error *err);
+
+/* Deletes the records of a partition before an offset.  *out_low is its first offset then.
+ * TALLY_KAFKA_UNAVAILABLE; TALLY_BAD_REQUEST with the broker's reason (no such partition, an offset
+ * past its end). */
+TALLY_MUST_CHECK tally_status kafka_records_delete(const struct kafka_config *config,
+						   const char *topic, int32_t partition,
+						   int64_t before, int64_t *out_low,
+						   struct tally_error *err);
 
 #endif

@@ -18,12 +18,40 @@ struct kafka_group;
  * there is room: nothing comes until kafka_group_resume (polling goes on). */
 typedef bool kafka_group_fn(void *ctx, struct kafka_message *message, uint64_t epoch);
 
+/* A message on probation (probation.h), which is to run alone: between kafka_group_begin and
+ * kafka_group_done or kafka_group_back.  starts: how often it was begun without an end;
+ * KAFKA_CONDEMNED: it must not run.  What is not to run is done without a beginning.  Otherwise as
+ * kafka_group_fn. */
+typedef bool
+kafka_group_suspect_fn(void *ctx, struct kafka_message *message, uint64_t epoch, unsigned starts);
+
+/* What became of the last kafka_group_begin. */
+enum kafka_news {
+	KAFKA_BEGUN, /* its start is stored: it may run */
+	KAFKA_GONE,  /* its partition went before that: it must not */
+	KAFKA_OVER,  /* and so is its end: another one may begin */
+};
+
+/* Any thread, with the group's lock held: it must not call the group. */
+typedef void kafka_group_news_fn(void *ctx, enum kafka_news news);
+
+/* Whether whoever works on the messages does not move any more; as above. */
+typedef bool kafka_group_stuck_fn(void *ctx);
+
+#define KAFKA_CONDEMNED 3
+
 struct kafka_group_options {
 	const char *group;
 	const char *topic;
 	kafka_group_fn *on_message;
 	void *ctx;
 	int max_uncommitted; /* for each partition; past it the partition is paused */
+	int gather_ms;       /* how long the broker may hold messages back to hand over many at once
+				(fetch.min.bytes); 0: not at all */
+	/* All three, or NULL: starts are not counted. */
+	kafka_group_suspect_fn *on_suspect;
+	kafka_group_news_fn *on_news;
+	kafka_group_stuck_fn *is_stuck;
 };
 
 /* Joins the group and begins to poll.  Returns at once.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
@@ -35,6 +63,19 @@ TALLY_MUST_CHECK tally_status kafka_group_start(const struct kafka_config *confi
 /* The work of a message is done: its offset may be committed.  Any thread.  An offset of an older
  * epoch is ignored: the partition's next owner does it again. */
 void kafka_group_done(struct kafka_group *group, int32_t partition, int64_t offset, uint64_t epoch);
+
+/* Whether a message on probation may begin (the statuses below), and that it is to.  Any thread;
+ * one at a time: not before the news of the last one was KAFKA_GONE or KAFKA_OVER, or after its
+ * kafka_group_done or kafka_group_back, when KAFKA_BEGUN of this one stands for its KAFKA_OVER.
+ * TALLY_OK: the news comes.  TALLY_FULL: it is not its turn (others of its partition are before it,
+ * or the partition goes).  TALLY_CLOSED: its partition is not ours any more. */
+TALLY_MUST_CHECK tally_status kafka_group_may_begin(struct kafka_group *group, int32_t partition,
+						    int64_t offset, uint64_t epoch);
+TALLY_MUST_CHECK tally_status kafka_group_begin(struct kafka_group *group, int32_t partition,
+						int64_t offset, uint64_t epoch);
+
+/* What was begun does not go on, and is not done: it may be begun again.  Any thread. */
+void kafka_group_back(struct kafka_group *group, int32_t partition, int64_t offset, uint64_t epoch);
 
 /* There is room again.  Any thread. */
 void kafka_group_resume(struct kafka_group *group);

@@ -1,5 +1,6 @@
 /* group_inner.h - a member of a consumer group, for the files that make it up: group.c (life, and
- * what any thread may ask), group_poll.c (its thread). */
+ * what any thread may ask), group_poll.c (its thread), group_assign.c (partitions come and go),
+ * group_commit.c (offsets out), group_alone.c (messages on probation). */
 #ifndef KAFKA_GROUP_INNER_H
 #define KAFKA_GROUP_INNER_H
 
@@ -9,6 +10,7 @@
 #include "kafka/client.h"
 #include "kafka/group.h"
 #include "kafka/offsets.h"
+#include "kafka/probation.h"
 
 #define MAX_PARTITION 1024 /* of one topic; past it a partition is not taken */
 
@@ -20,6 +22,27 @@ struct owned {
 	bool is_paused;       /* because too many of its messages are under way */
 	int64_t refused_from; /* the first for which there was no room; -1: none */
 	int64_t next_offset;  /* of the message to come; -1: none seen */
+	/* Stays as it was when the partition goes. */
+	struct probation probation;
+	size_t n_suspects; /* on probation, taken and not begun */
+};
+
+enum alone_state { ALONE_NONE, ALONE_BEGINS, ALONE_RUNS, ALONE_ENDS };
+
+/* The message of the last kafka_group_begin. */
+struct alone {
+	enum alone_state state;
+	int32_t partition;
+	int64_t offset;
+	uint64_t epoch;
+};
+
+/* The commit that is under way; the poll thread's. */
+struct commit {
+	rd_kafka_queue_t *answers;
+	uint64_t number; /* of the newest; an answer with another one is late */
+	bool is_under_way;
+	int64_t sent_ms;
 };
 
 struct kafka_group {
@@ -33,14 +56,20 @@ struct kafka_group {
 	atomic_bool is_quiescing;
 	atomic_bool may_resume;
 	atomic_int n_owned;
-	int64_t committed_at_ms; /* the poll thread's */
-	bool is_intake_full;     /* the poll thread's */
-	bool has_quiesced;       /* the poll thread's; told to others below */
-	pthread_mutex_t lock;    /* guards everything below */
-	pthread_cond_t changed;  /* is_quiet or has_ended */
+	struct commit commit;
+	char writer[PROBATION_WRITER + 1];
+	rd_kafka_queue_t *messages; /* on which the thread waits */
+	atomic_bool is_urgent;      /* somebody waits for a commit */
+	bool is_intake_full;        /* the poll thread's */
+	bool has_quiesced;          /* the poll thread's; told to others below */
+	pthread_mutex_t lock;       /* guards everything below */
+	pthread_cond_t changed;     /* is_quiet, has_ended or is_settled */
 	bool is_quiet;
 	bool has_ended;
+	bool is_settling;  /* somebody waits for is_settled */
+	bool is_settled;   /* nothing that was taken is under way */
 	bool is_abandoned; /* its owner is gone: the thread frees it */
+	struct alone alone;
 	uint64_t epoch;
 	struct owned owned[MAX_PARTITION];
 };
@@ -51,14 +80,65 @@ int64_t group_now_ms(void);
 /* Frees a group whose thread has ended, or is the caller. */
 void group_free(struct kafka_group *group);
 
+/* Waits, with the lock held, until *flag (then changed is signalled) or for timeout_ms. */
+void group_wait(struct kafka_group *group, const bool *flag, int timeout_ms);
+
+/* Whether messages are worked on: taken, not done, and not waiting to run alone; with the lock
+ * held. */
+bool group_is_busy(const struct kafka_group *group);
+
+/* Whether the starts of its messages are counted. */
+bool group_counts(const struct kafka_group *group);
+
+/* A line to the owner's log, while it has one; level: of syslog(3).  Any thread, without the
+ * lock. */
+void group_log(struct kafka_group *group, int level, const char *text);
+
+/* Tells somebody who waits for it that nothing is under way any more; with the lock held. */
+void group_note_settled(struct kafka_group *group);
+
+/* Frees what group_commit.c made. */
+void group_commit_fini(struct kafka_group *group);
+
 /* Forgets all partitions and what is under way in them. */
 void group_disown_all(struct kafka_group *group);
 
 /* The thread: polls until the group is stopped, commits, leaves. */
 void *group_poll(void *arg);
 
+/* Pauses or resumes all partitions; on the thread. */
+void group_pause_all(struct kafka_group *group, bool is_pause);
+
+/* ---- group_assign.c ---- */
+
 /* librdkafka's news of the assignment; on the thread. */
 void group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 			rd_kafka_topic_partition_list_t *list, void *opaque);
+
+/* Nothing begins any more, and what is committed from now on says that this member leaves. */
+void group_leave_all(struct kafka_group *group, bool is_stuck);
+
+/* ---- group_commit.c; on the thread ---- */
+
+/* Takes the answer of the commit that is under way, if it is there. */
+void group_commit_look(struct kafka_group *group);
+
+/* Sends what is to be committed, when nothing is under way and it is time, or urgent. */
+void group_commit(struct kafka_group *group);
+
+/* Sends everything that is to be committed and waits for the answer; false when that did not come
+ * within timeout_ms, or something was refused. */
+bool group_commit_all(struct kafka_group *group, int timeout_ms);
+
+/* ---- group_alone.c; with the lock held ---- */
+
+/* There is something to commit at once: wakes the thread. */
+void group_hurry(struct kafka_group *group);
+
+/* Tells the news of what was begun, if there are any. */
+void group_tell_news(struct kafka_group *group);
+
+/* A message is done: if it was the one that ran, that ends. */
+void group_alone_done(struct kafka_group *group, int32_t partition, int64_t offset, uint64_t epoch);
 
 #endif

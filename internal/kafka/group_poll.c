@@ -1,8 +1,8 @@
 #include "kafka/group_inner.h"
 
 #define POLL_MS   50
-#define COMMIT_MS 100
-#define ANSWER_MS 1000 /* how long a commit that is waited for may take */
+#define HASTE_MS  1    /* while messages run alone: each waits for a commit and its answer */
+#define ANSWER_MS 1000 /* how long the last commit may take */
 #define LEAVE_MS  2000
 
 /* ---- pausing ----------------------------------------------------------------- */
@@ -18,8 +18,8 @@ pause_partition(struct kafka_group *group, int32_t partition, bool is_pause)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void
-pause_all(struct kafka_group *group, bool is_pause)
+void
+group_pause_all(struct kafka_group *group, bool is_pause)
 {
 	for (int32_t i = 0; i < MAX_PARTITION; i++) {
 		struct owned *owned = &group->owned[i];
@@ -51,115 +51,6 @@ resume_partitions(struct kafka_group *group)
 	}
 }
 
-/* ---- committing -------------------------------------------------------------- */
-
-/* Collects what can be committed; NULL when there is nothing. */
-static rd_kafka_topic_partition_list_t *
-collect_commits(struct kafka_group *group)
-{
-	rd_kafka_topic_partition_list_t *list = NULL;
-
-	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
-		int64_t offset;
-
-		if (!group->owned[i].offsets)
-			continue;
-		offset = offsets_to_commit(group->owned[i].offsets);
-		if (offset < 0)
-			continue;
-		if (!list)
-			list = rd_kafka_topic_partition_list_new(4);
-		rd_kafka_topic_partition_list_add(list, group->topic, i)->offset = offset;
-	}
-	pthread_mutex_unlock(&group->lock);
-	return list;
-}
-
-/* rd_kafka_commit and not rd_kafka_offsets_store: only it keeps an offset's metadata, which the
- * counting of poisonous messages needs. */
-static void
-commit(struct kafka_group *group, int wait_ms)
-{
-	rd_kafka_queue_t *answers;
-	rd_kafka_topic_partition_list_t *list = collect_commits(group);
-
-	group->committed_at_ms = group_now_ms();
-	if (!list)
-		return;
-	/* A commit that fails is harmless: the next one is higher, and what was never committed is
-	 * done again by whoever gets the partition.  Waiting is by a queue: rd_kafka_commit itself
-	 * waits for a coordinator that is away longer than a process may take to stop. */
-	answers = wait_ms > 0 ? rd_kafka_queue_new(group->client) : NULL;
-	if (!answers) {
-		(void)rd_kafka_commit(group->client, list, 1);
-	} else if (rd_kafka_commit_queue(group->client, list, answers, NULL, NULL)
-		   == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		rd_kafka_event_destroy(rd_kafka_queue_poll(answers, wait_ms));
-	}
-	if (answers)
-		rd_kafka_queue_destroy(answers);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-/* ---- assignment -------------------------------------------------------------- */
-
-static void
-own_partitions(struct kafka_group *group, const rd_kafka_topic_partition_list_t *list)
-{
-	pthread_mutex_lock(&group->lock);
-	group->epoch++;
-	for (int i = 0; i < list->cnt; i++) {
-		int32_t partition = list->elems[i].partition;
-		struct owned *owned;
-
-		if (partition < 0 || partition >= MAX_PARTITION)
-			continue;
-		owned = &group->owned[partition];
-		offsets_free(owned->offsets);
-		*owned = (struct owned){
-			.partition = partition,
-			.offsets = offsets_new((size_t)group->options.max_uncommitted),
-			.epoch = group->epoch,
-			.next_offset = -1,
-			.refused_from = -1,
-		};
-	}
-	pthread_mutex_unlock(&group->lock);
-	atomic_store(&group->n_owned, list->cnt);
-}
-
-void
-group_disown_all(struct kafka_group *group)
-{
-	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
-		offsets_free(group->owned[i].offsets);
-		group->owned[i].offsets = NULL;
-	}
-	pthread_mutex_unlock(&group->lock);
-	atomic_store(&group->n_owned, 0);
-}
-
-/* The eager protocol: all partitions are revoked, then all are assigned. */
-void
-group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
-		   rd_kafka_topic_partition_list_t *list, void *opaque)
-{
-	struct kafka_group *group = opaque;
-
-	if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-		own_partitions(group, list);
-		(void)rd_kafka_assign(client, list);
-		if (group->is_intake_full || group->has_quiesced)
-			pause_all(group, true);
-	} else {
-		commit(group, ANSWER_MS);
-		group_disown_all(group);
-		(void)rd_kafka_assign(client, NULL);
-	}
-}
-
 /* ---- the poll thread --------------------------------------------------------- */
 
 /* A message that came in spite of the pause: it is read again when there is room, and so is what
@@ -172,6 +63,17 @@ refuse(struct owned *owned, rd_kafka_message_t *message)
 	rd_kafka_message_destroy(message);
 }
 
+/* False when there is no room for another one. */
+static bool
+hand_on(struct kafka_group *group, rd_kafka_message_t *message, uint64_t epoch, unsigned starts)
+{
+	const struct kafka_group_options *options = &group->options;
+	struct kafka_message *ours = (struct kafka_message *)(void *)message;
+
+	return starts > 0 ? options->on_suspect(options->ctx, ours, epoch, starts)
+			  : options->on_message(options->ctx, ours, epoch);
+}
+
 static void
 take(struct kafka_group *group, rd_kafka_message_t *message)
 {
@@ -179,6 +81,7 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 	    message->partition < MAX_PARTITION ? &group->owned[message->partition] : NULL;
 	tally_status status = TALLY_CLOSED;
 	bool is_full = false;
+	unsigned starts = 0;
 
 	if (message->err || group->has_quiesced || atomic_load(&group->is_stopped) || !owned
 	    || !owned->offsets) {
@@ -192,8 +95,11 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 	pthread_mutex_lock(&group->lock);
 	status = offsets_take(owned->offsets, message->offset);
 	is_full = offsets_is_full(owned->offsets);
-	if (status == TALLY_OK)
+	if (status == TALLY_OK) {
 		owned->next_offset = message->offset + 1;
+		starts = probation_take(&owned->probation, message->offset);
+	}
+	owned->n_suspects += starts > 0;
 	pthread_mutex_unlock(&group->lock);
 	if (is_full && !owned->is_paused) {
 		owned->is_paused = true;
@@ -204,11 +110,9 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 		return;
 	}
 	owned->refused_from = -1;
-	if (!group->options.on_message(group->options.ctx, (struct kafka_message *)(void *)message,
-				       owned->epoch)
-	    && !group->is_intake_full) {
+	if (!hand_on(group, message, owned->epoch, starts) && !group->is_intake_full) {
 		group->is_intake_full = true;
-		pause_all(group, true);
+		group_pause_all(group, true);
 	}
 }
 
@@ -216,7 +120,7 @@ static void
 quiesce(struct kafka_group *group)
 {
 	group->has_quiesced = true;
-	pause_all(group, true);
+	group_pause_all(group, true);
 	pthread_mutex_lock(&group->lock);
 	group->is_quiet = true;
 	pthread_cond_broadcast(&group->changed);
@@ -231,12 +135,25 @@ keep_house(struct kafka_group *group)
 	if (group->is_intake_full && !group->has_quiesced
 	    && atomic_exchange(&group->may_resume, false)) {
 		group->is_intake_full = false;
-		pause_all(group, false);
+		group_pause_all(group, false);
 	}
 	if (!group->has_quiesced)
 		resume_partitions(group);
-	if (group_now_ms() - group->committed_at_ms >= COMMIT_MS)
-		commit(group, 0);
+	group_commit_look(group);
+	group_commit(group);
+}
+
+/* Whether a message waits for the answer to a commit, which comes to another queue than the one on
+ * which the thread waits. */
+static bool
+is_in_haste(struct kafka_group *group)
+{
+	if (!group->commit.is_under_way)
+		return false;
+	pthread_mutex_lock(&group->lock);
+	bool is_waited_for = group->alone.state == ALONE_BEGINS || group->alone.state == ALONE_ENDS;
+	pthread_mutex_unlock(&group->lock);
+	return is_waited_for;
 }
 
 /* Leaves the group; serves the revocation that this brings.  Bounded: a coordinator that is away
@@ -266,14 +183,17 @@ group_poll(void *arg)
 	bool is_abandoned;
 
 	while (!atomic_load(&group->is_stopped)) {
-		rd_kafka_message_t *message = rd_kafka_consumer_poll(group->client, POLL_MS);
+		rd_kafka_message_t *message =
+		    rd_kafka_consumer_poll(group->client, is_in_haste(group) ? HASTE_MS : POLL_MS);
 
 		if (message)
 			take(group, message);
 		keep_house(group);
 	}
-	commit(group, ANSWER_MS);
+	group_leave_all(group, false);
+	(void)group_commit_all(group, ANSWER_MS);
 	leave(group);
+	group_commit_fini(group);
 	/* Takes up to the session timeout when a commit waits for a coordinator that is away, and
 	 * as long as somebody has a message. */
 	rd_kafka_destroy_flags(group->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -12,6 +12,7 @@ struct offsets {
 	size_t capacity;
 	size_t first;
 	size_t n;
+	size_t n_open;     /* of them not done */
 	int64_t to_commit; /* -1: nothing new */
 	struct entry entries[];
 };
@@ -46,6 +47,7 @@ offsets_take(struct offsets *offsets, int64_t offset)
 	if (offsets->n == offsets->capacity)
 		return TALLY_FULL;
 	*at(offsets, offsets->n++) = (struct entry){ .offset = offset };
+	offsets->n_open++;
 	return TALLY_OK;
 }
 
@@ -72,9 +74,10 @@ offsets_done(struct offsets *offsets, int64_t offset)
 {
 	struct entry *entry = find(offsets, offset);
 
-	if (!entry)
+	if (!entry || entry->is_done)
 		return;
 	entry->is_done = true;
+	offsets->n_open--;
 	while (offsets->n > 0 && at(offsets, 0)->is_done) {
 		offsets->to_commit = at(offsets, 0)->offset + 1;
 		offsets->first = (offsets->first + 1) % offsets->capacity;
@@ -95,6 +98,18 @@ size_t
 offsets_count(const struct offsets *offsets)
 {
 	return offsets->n;
+}
+
+size_t
+offsets_open(const struct offsets *offsets)
+{
+	return offsets->n_open;
+}
+
+int64_t
+offsets_first(const struct offsets *offsets)
+{
+	return offsets->n > 0 ? offsets->entries[offsets->first].offset : -1;
 }
 
 bool

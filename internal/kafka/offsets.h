@@ -31,6 +31,12 @@ int64_t offsets_to_commit(struct offsets *offsets);
 /* How many are under way or done but held back by an earlier one. */
 size_t offsets_count(const struct offsets *offsets);
 
+/* How many are under way. */
+size_t offsets_open(const struct offsets *offsets);
+
+/* The earliest that is under way; -1: none. */
+int64_t offsets_first(const struct offsets *offsets);
+
 /* Whether the next offsets_take would be refused. */
 bool offsets_is_full(const struct offsets *offsets);
 

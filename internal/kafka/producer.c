@@ -1,5 +1,6 @@
 #include "kafka/producer.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@ struct kafka_producer {
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool is_stopped;
+	kafka_failed_fn *on_failed; /* NULL: every message has its report */
+	void *failed_ctx;
 };
 
 /* What a message's report needs; lives from the send to the report. */
@@ -54,6 +57,19 @@ on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
 	free(report);
 }
 
+/* Of a quiet producer, which every message of its carries. */
+static void
+on_failure(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+{
+	const struct kafka_producer *producer = message->_private;
+
+	(void)client;
+	(void)opaque;
+	if (message->err)
+		producer->on_failed(producer->failed_ctx, delivered_status(message),
+				    (const struct kafka_message *)(const void *)message);
+}
+
 static void *
 poll_reports(void *arg)
 {
@@ -83,15 +99,25 @@ open_client(struct kafka_producer *producer, enum kafka_durability durability,
 	char timeout[16];
 	bool is_all = durability == KAFKA_ALL;
 	const struct client_setting role[] = {
-		{ "linger.ms",                    "0"                       },
-		{ "acks",                         is_all ? "all" : "1"      },
-		{ "enable.idempotence",           is_all ? "true" : "false" },
-		{ "message.timeout.ms",           timeout                   },
-		{ "partitioner",                  "murmur2"                 },
-		{ "compression.codec",            "none"                    },
-		{ "queue.buffering.max.messages", "100000"                  },
-		{ "queue.buffering.max.kbytes",   "65536"                   },
-		{ NULL,			   NULL                      },
+		{ "linger.ms",                             "0"				    },
+		{ "acks",				  is_all ? "all" : "1"                   },
+		{ "enable.idempotence",                    is_all ? "true" : "false"              },
+		/* What comes while one request is on its way gathers for the next: a message goes
+		 * at once when nothing is under way, and with others under load.  And with more on
+		 * their way a broker that refuses the first batch of a producer in a partition may
+		 * take the second, and then calls the first, when it comes again, a duplicate: it
+		 * would be lost and reported as stored. */
+		{ "max.in.flight.requests.per.connection", "1"                                    },
+		{ "message.timeout.ms",                    timeout                                },
+		{ "delivery.report.only.error",            producer->on_failed ? "true" : "false" },
+		{ "partitioner",                           "murmur2"                              },
+		{ "compression.codec",                     "none"                                 },
+		/* A topic's max.message.bytes is that of a batch.  The smallest of ours is twice
+		 * this; a message that is larger goes alone. */
+		{ "batch.size",                            "65536"                                },
+		{ "queue.buffering.max.messages",          "100000"                               },
+		{ "queue.buffering.max.kbytes",            "65536"                                },
+		{ NULL,				    NULL				   },
 	};
 	rd_kafka_conf_t *conf;
 	tally_status status;
@@ -100,22 +126,16 @@ open_client(struct kafka_producer *producer, enum kafka_durability durability,
 	status = client_conf(producer->config, role, &conf, err);
 	if (status != TALLY_OK)
 		return status;
-	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+	rd_kafka_conf_set_dr_msg_cb(conf, producer->on_failed ? on_failure : on_report);
 	return client_new(RD_KAFKA_PRODUCER, conf, &producer->client, err);
 }
 
-tally_status
-kafka_producer_start(const struct kafka_config *config, enum kafka_durability durability,
-		     int message_timeout_ms, struct kafka_producer **out_producer,
-		     struct tally_error *err)
+/* Takes the producer. */
+static tally_status
+start(struct kafka_producer *producer, enum kafka_durability durability, int message_timeout_ms,
+      struct kafka_producer **out_producer, struct tally_error *err)
 {
-	struct kafka_producer *producer = calloc(1, sizeof *producer);
-	tally_status status;
-
-	if (!producer)
-		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
-	producer->config = config;
-	status = open_client(producer, durability, message_timeout_ms, err);
+	tally_status status = open_client(producer, durability, message_timeout_ms, err);
 	if (status == TALLY_OK) {
 		producer->has_thread =
 		    pthread_create(&producer->thread, NULL, poll_reports, producer) == 0;
@@ -128,6 +148,34 @@ kafka_producer_start(const struct kafka_config *config, enum kafka_durability du
 	}
 	*out_producer = producer;
 	return TALLY_OK;
+}
+
+tally_status
+kafka_producer_start(const struct kafka_config *config, enum kafka_durability durability,
+		     int message_timeout_ms, struct kafka_producer **out_producer,
+		     struct tally_error *err)
+{
+	struct kafka_producer *producer = calloc(1, sizeof *producer);
+
+	if (!producer)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	producer->config = config;
+	return start(producer, durability, message_timeout_ms, out_producer, err);
+}
+
+tally_status
+kafka_producer_start_quiet(const struct kafka_config *config, int message_timeout_ms,
+			   kafka_failed_fn *on_failed, void *ctx,
+			   struct kafka_producer **out_producer, struct tally_error *err)
+{
+	struct kafka_producer *producer = calloc(1, sizeof *producer);
+
+	if (!producer)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	producer->config = config;
+	producer->on_failed = on_failed;
+	producer->failed_ctx = ctx;
+	return start(producer, KAFKA_LEADER, message_timeout_ms, out_producer, err);
 }
 
 void
@@ -177,19 +225,20 @@ make_headers(const struct kafka_outgoing *message)
 
 static rd_kafka_resp_err_t
 produce(struct kafka_producer *producer, const struct kafka_outgoing *message,
-	rd_kafka_headers_t *headers, struct report *report)
+	rd_kafka_headers_t *headers, void *opaque)
 {
 	void *value =
 	    message->owned_value ? message->owned_value : (void *)(uintptr_t)message->value;
+	int flags = message->owned_value ? RD_KAFKA_MSG_F_FREE : RD_KAFKA_MSG_F_COPY;
 
-	return rd_kafka_producev(
-	    producer->client, RD_KAFKA_V_TOPIC(message->topic),
-	    RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA
-							: message->partition),
-	    RD_KAFKA_V_MSGFLAGS(message->owned_value ? RD_KAFKA_MSG_F_FREE : RD_KAFKA_MSG_F_COPY),
-	    RD_KAFKA_V_KEY(message->key, message->key_len),
-	    RD_KAFKA_V_VALUE(value, message->value_len), RD_KAFKA_V_HEADERS(headers),
-	    RD_KAFKA_V_OPAQUE(report), RD_KAFKA_V_END);
+	return rd_kafka_producev(producer->client, RD_KAFKA_V_TOPIC(message->topic),
+				 RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA
+									     : message->partition),
+				 RD_KAFKA_V_MSGFLAGS(message->is_lent ? 0 : flags),
+				 RD_KAFKA_V_KEY(message->key, message->key_len),
+				 RD_KAFKA_V_VALUE(value, message->value_len),
+				 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(opaque),
+				 RD_KAFKA_V_END);
 }
 
 tally_status
@@ -199,6 +248,7 @@ kafka_producer_send(struct kafka_producer *producer, const struct kafka_outgoing
 	struct report *report = NULL;
 	rd_kafka_resp_err_t code;
 
+	assert(!producer->on_failed || !message->on_delivered);
 	if (!headers)
 		return TALLY_NO_MEMORY;
 	if (message->on_delivered) {
@@ -209,7 +259,7 @@ kafka_producer_send(struct kafka_producer *producer, const struct kafka_outgoing
 		}
 		*report = (struct report){ message->on_delivered, message->ctx };
 	}
-	code = produce(producer, message, headers, report);
+	code = produce(producer, message, headers, producer->on_failed ? (void *)producer : report);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		/* On failure headers and value stay ours (rd_kafka_producev's documentation). */
 		rd_kafka_headers_destroy(headers);

@@ -1,4 +1,4 @@
-/* producer.h - messages out, with a report for each.
+/* producer.h - messages out, with a report for each, or for each that fails.
  *
  * Reports come on the producer's own thread.  The queue is bounded: full is a status.  Sending is
  * thread-safe. */
@@ -12,12 +12,13 @@
 #include <tally/message.h>
 
 #include "kafka/config.h"
+#include "kafka/message.h"
 
 struct kafka_producer;
 
 enum kafka_durability {
 	KAFKA_LEADER, /* acks=1: a lost message is a wait that runs out */
-	KAFKA_ALL,    /* acks=all, idempotent: an acknowledged message is kept */
+	KAFKA_ALL,    /* acks=all, idempotent, in order: an acknowledged message is kept */
 };
 
 /* The end of a message, once.  TALLY_OK: it is stored at (partition, offset).
@@ -25,17 +26,22 @@ enum kafka_durability {
  * TALLY_TOO_LARGE: the broker takes no message of that size. */
 typedef void kafka_delivered_fn(void *ctx, tally_status status, int32_t partition, int64_t offset);
 
+/* A message that will not arrive, or may not have; statuses as above.  message is borrowed for the
+ * call. */
+typedef void kafka_failed_fn(void *ctx, tally_status status, const struct kafka_message *message);
+
 struct kafka_outgoing {
 	const char *topic;
 	int32_t partition; /* -1: by murmur2 of the key, like Kafka's own clients */
 	const void *key;
 	size_t key_len;
-	const void *value; /* copied, unless owned_value is set */
+	const void *value; /* copied, unless owned_value or is_lent is set */
 	size_t value_len;
+	bool is_lent;      /* value is not copied: it stays as it is until the report */
 	char *owned_value; /* malloc'ed, sent without a copy instead of value: taken on TALLY_OK */
 	const struct tally_header *headers;
 	size_t n_headers;
-	kafka_delivered_fn *on_delivered; /* NULL: nobody asks */
+	kafka_delivered_fn *on_delivered; /* NULL: nobody asks; never of a quiet producer */
 	void *ctx;
 };
 
@@ -46,6 +52,14 @@ TALLY_MUST_CHECK tally_status kafka_producer_start(const struct kafka_config *co
 						   int message_timeout_ms,
 						   struct kafka_producer **out_producer,
 						   struct tally_error *err);
+
+/* The same with acks=1 and word only of messages that fail: on_failed(ctx, ...), for each once.
+ * Where nobody asks what became of the others, that is a thread less to be woken for each. */
+TALLY_MUST_CHECK tally_status kafka_producer_start_quiet(const struct kafka_config *config,
+							 int message_timeout_ms,
+							 kafka_failed_fn *on_failed, void *ctx,
+							 struct kafka_producer **out_producer,
+							 struct tally_error *err);
 
 /* Gives what is queued flush_ms to be delivered, then ends with a report for each message, joins
  * the thread and frees the producer.  Accepts NULL. */

@@ -1,5 +1,5 @@
-/* reader.h - reads one partition from its end on, without a consumer group: replies to this process
- * and to nobody else, so no rebalance can take them away. */
+/* reader.h - reads one partition without a consumer group, so that no rebalance can take it away:
+ * from its end on (replies to this process and to nobody else), or all that it has. */
 #ifndef KAFKA_READER_H
 #define KAFKA_READER_H
 
@@ -17,12 +17,13 @@ typedef void kafka_reader_fn(void *ctx, struct kafka_message *message);
 struct kafka_reader_options {
 	const char *topic; /* copied */
 	int32_t partition;
+	bool from_start; /* everything that the partition has; else only what comes */
 	kafka_reader_fn *on_message;
 	void *ctx;
 };
 
-/* Starts reading topic/partition from the end offset that it has when the broker first answers;
- * tries until then.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
+/* Starts reading topic/partition from the start or end offset that it has when the broker first
+ * answers; tries until then.  TALLY_WRONG_SETTING, TALLY_NO_MEMORY. */
 TALLY_MUST_CHECK tally_status kafka_reader_start(const struct kafka_config *config,
 						 const struct kafka_reader_options *options,
 						 struct kafka_reader **out_reader,
@@ -36,8 +37,11 @@ void kafka_reader_quiesce(struct kafka_reader *reader);
  * NULL. */
 void kafka_reader_stop(struct kafka_reader *reader);
 
-/* Whether the end offset is known and assigned: messages from now on are not missed. */
+/* Whether the offset is known and assigned: messages from now on are not missed. */
 bool kafka_reader_is_positioned(const struct kafka_reader *reader);
+
+/* Whether all that the partition had when it was positioned has been given to on_message. */
+bool kafka_reader_has_caught_up(const struct kafka_reader *reader);
 
 /* Messages that the broker has and the reader has not yet; -1 when not known. */
 int64_t kafka_reader_lag(const struct kafka_reader *reader);

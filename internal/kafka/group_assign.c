@@ -1,0 +1,299 @@
+/* Partitions come and go: by the eager protocol all are revoked, then all are assigned.
+ *
+ * What is known of a partition's head is asked for when it comes, and its start is stored before
+ * the first message does: nothing runs uncounted (probation.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+
+#include "kafka/group_inner.h"
+
+#define ANSWER_MS 1000 /* how long a commit that is waited for may take */
+#define SETTLE_MS 1000 /* how long a rebalance waits for what is under way */
+#define ASK_MS    5000 /* how long the questions of an assignment may take */
+
+/* ---- what is found ----------------------------------------------------------- */
+
+/* Of an assignment that comes. */
+struct questions {
+	struct kafka_group *group;
+	rd_kafka_topic_partition_list_t *committed; /* NULL: not known */
+	int64_t until_ms;
+};
+
+static int
+left_ms(const struct questions *questions)
+{
+	int64_t left = questions->until_ms - group_now_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
+static void
+ask_committed(struct questions *questions, const rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_topic_partition_list_t *committed = rd_kafka_topic_partition_list_copy(list);
+
+	if (rd_kafka_committed(questions->group->client, committed, left_ms(questions))
+	    == RD_KAFKA_RESP_ERR_NO_ERROR) {
+		questions->committed = committed;
+		return;
+	}
+	rd_kafka_topic_partition_list_destroy(committed);
+	group_log(questions->group, LOG_WARNING,
+		  "committed offsets are not known: messages run one by one");
+}
+
+/* Where the log begins and ends; -1: not known. */
+static void
+ask_log(const struct questions *questions, int32_t partition, int64_t *out_low, int64_t *out_high)
+{
+	*out_low = *out_high = -1;
+	if (left_ms(questions) == 0)
+		return;
+	if (rd_kafka_query_watermark_offsets(questions->group->client, questions->group->topic,
+					     partition, out_low, out_high, left_ms(questions))
+	    != RD_KAFKA_RESP_ERR_NO_ERROR)
+		*out_low = *out_high = -1;
+}
+
+static struct probation_found
+find(const struct questions *questions, int32_t partition)
+{
+	struct probation_found found = { .mark.offset = -1, .end = -1 };
+	const struct kafka_group *group = questions->group;
+	const rd_kafka_topic_partition_t *item =
+	    questions->committed
+		? rd_kafka_topic_partition_list_find(questions->committed, group->topic, partition)
+		: NULL;
+	int64_t low;
+
+	if (!item || item->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		found.mark.starts = 1;
+		return found;
+	}
+	found.mark.offset = item->offset;
+	if (item->offset >= 0 && item->metadata)
+		probation_read(item->metadata, item->metadata_size, group->writer,
+			       &found.mark.starts, &found.is_ours);
+	if (item->offset >= 0 && found.mark.starts == 0)
+		return found;
+	ask_log(questions, partition, &low, &found.end);
+	if (item->offset < 0)
+		found.mark.offset = low; /* nobody was here before */
+	return found;
+}
+
+/* ---- partitions come --------------------------------------------------------- */
+
+static void
+own(struct kafka_group *group, int32_t partition, const struct probation_found *found)
+{
+	struct owned *owned = &group->owned[partition];
+	struct probation before = owned->probation;
+
+	offsets_free(owned->offsets);
+	*owned = (struct owned){
+		.partition = partition,
+		.offsets = offsets_new((size_t)group->options.max_uncommitted),
+		.epoch = group->epoch,
+		.next_offset = -1,
+		.refused_from = -1,
+	};
+	if (found)
+		probation_assign(&owned->probation, &before, found);
+	else
+		probation_init(&owned->probation);
+}
+
+static bool
+is_in_range(int32_t partition)
+{
+	return partition >= 0 && partition < MAX_PARTITION;
+}
+
+/* Of those whose start could not be stored nothing runs without one of its own. */
+static void
+store_starts(struct kafka_group *group)
+{
+	if (group_commit_all(group, ANSWER_MS))
+		return;
+	group_log(group, LOG_WARNING, "starts are not stored: messages run one by one");
+	pthread_mutex_lock(&group->lock);
+	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+		struct owned *owned = &group->owned[i];
+
+		if (owned->offsets && owned->probation.kept.offset < 0)
+			probation_doubt(&owned->probation);
+	}
+	pthread_mutex_unlock(&group->lock);
+}
+
+/* Asks first, as the lock is never held across a call of librdkafka. */
+static void
+own_counted(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
+{
+	struct probation_found *found = calloc((size_t)list->cnt + 1, sizeof *found);
+	struct questions questions = { .group = group, .until_ms = group_now_ms() + ASK_MS };
+
+	ask_committed(&questions, list);
+	for (int i = 0; i < list->cnt && found; i++)
+		found[i] = find(&questions, list->elems[i].partition);
+	pthread_mutex_lock(&group->lock);
+	group->epoch++;
+	for (int i = 0; i < list->cnt; i++) {
+		const struct probation_found nothing = {
+			{ -1, 1 },
+                        false, -1
+		};
+		const struct probation_found *of = found ? &found[i] : &nothing;
+
+		if (!is_in_range(list->elems[i].partition))
+			continue;
+		own(group, list->elems[i].partition, of);
+		if (of->mark.offset >= 0)
+			list->elems[i].offset = of->mark.offset;
+	}
+	pthread_mutex_unlock(&group->lock);
+	if (questions.committed)
+		rd_kafka_topic_partition_list_destroy(questions.committed);
+	free(found);
+	store_starts(group);
+}
+
+/* For whoever wonders why messages run one by one. */
+static void
+tell_probation(struct kafka_group *group)
+{
+	char text[256];
+	int n = 0;
+
+	pthread_mutex_lock(&group->lock);
+	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+		const struct owned *owned = &group->owned[i];
+
+		n += owned->offsets
+		     && probation_is_suspect(&owned->probation, owned->probation.head);
+	}
+	pthread_mutex_unlock(&group->lock);
+	if (n == 0)
+		return;
+	(void)snprintf(
+	    text, sizeof text,
+	    "%s: in %d partitions of %s messages run one by one: a member ended with them",
+	    group->options.group, n, group->topic);
+	group_log(group, LOG_NOTICE, text);
+}
+
+static void
+own_partitions(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
+{
+	if (group_counts(group)) {
+		own_counted(group, list);
+		tell_probation(group);
+	} else {
+		pthread_mutex_lock(&group->lock);
+		group->epoch++;
+		for (int i = 0; i < list->cnt; i++) {
+			if (is_in_range(list->elems[i].partition))
+				own(group, list->elems[i].partition, NULL);
+		}
+		pthread_mutex_unlock(&group->lock);
+	}
+	atomic_store(&group->n_owned, list->cnt);
+}
+
+/* ---- partitions go ----------------------------------------------------------- */
+
+void
+group_disown_all(struct kafka_group *group)
+{
+	pthread_mutex_lock(&group->lock);
+	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+		offsets_free(group->owned[i].offsets);
+		group->owned[i].offsets = NULL;
+		group->owned[i].n_suspects = 0;
+	}
+	group_tell_news(group);
+	pthread_mutex_unlock(&group->lock);
+	atomic_store(&group->n_owned, 0);
+}
+
+void
+group_leave_all(struct kafka_group *group, bool is_stuck)
+{
+	pthread_mutex_lock(&group->lock);
+	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+		struct owned *owned = &group->owned[i];
+
+		if (!owned->offsets)
+			continue;
+		if (owned->probation.state == PROBATION_BEGINS)
+			owned->n_suspects++; /* it waits again */
+		probation_leave(&owned->probation, is_stuck);
+	}
+	group_tell_news(group);
+	pthread_mutex_unlock(&group->lock);
+}
+
+/* What was taken comes to its end before its partition goes, if it can soon: the next owner would
+ * do it again.  All members wait for the slowest, so not for long. */
+static void
+settle(struct kafka_group *group)
+{
+	bool is_stuck = false;
+
+	pthread_mutex_lock(&group->lock);
+	group->is_settled = !group_is_busy(group);
+	group->is_settling = true;
+	group_wait(group, &group->is_settled, SETTLE_MS);
+	group->is_settling = false;
+	if (group->options.is_stuck && !group->is_settled && !group->is_abandoned)
+		is_stuck = group->options.is_stuck(group->options.ctx);
+	pthread_mutex_unlock(&group->lock);
+	group_leave_all(group, is_stuck);
+}
+
+static void
+give_away(struct kafka_group *group)
+{
+	bool is_lost = rd_kafka_assignment_lost(group->client);
+
+	if (!is_lost && !atomic_load(&group->is_stopped)) {
+		group_leave_all(group, false);
+		settle(group);
+	}
+	/* Of what is lost nothing is committed: it is somebody else's by now. */
+	if (!is_lost)
+		(void)group_commit_all(group, ANSWER_MS);
+	group_disown_all(group);
+}
+
+static void
+tell(struct kafka_group *group, const char *what, const rd_kafka_topic_partition_list_t *list)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof text, "%s: %d partitions of %s %s", group->options.group,
+		       list->cnt, group->topic, what);
+	group_log(group, LOG_NOTICE, text);
+}
+
+void
+group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
+		   rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+	struct kafka_group *group = opaque;
+
+	if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+		tell(group, "assigned", list);
+		own_partitions(group, list);
+		(void)rd_kafka_assign(client, list);
+		if (group->is_intake_full || group->has_quiesced)
+			group_pause_all(group, true);
+	} else {
+		tell(group, rd_kafka_assignment_lost(client) ? "lost" : "revoked", list);
+		give_away(group);
+		(void)rd_kafka_assign(client, NULL);
+	}
+}
