@@ -1,4 +1,4 @@
-/* Answers of the gateway: rows in three formats, and problem documents. */
+/* Answers to callers of rows: rows in three formats, or a problem. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,11 +6,15 @@
 #include "base/log.h"
 #include "gateway/gateway_inner.h"
 #include "gateway/problem.h"
+#include "gateway/server_timing.h"
 #include "kafka/message.h"
 
 struct shared_body {
 	atomic_uint n_references;
-	struct kafka_message *message;
+	const char *data;
+	size_t len;
+	http_free_fn *release; /* of what holds the data */
+	void *ctx;
 };
 
 /* CSV or NDJSON on its way: it reads the shared body. */
@@ -20,17 +24,47 @@ struct stream {
 };
 
 struct shared_body *
-shared_body_new(struct kafka_message *message)
+shared_body_make(const char *data, size_t len, http_free_fn *release, void *ctx)
 {
 	struct shared_body *body = malloc(sizeof *body);
 
-	if (!body) {
-		kafka_message_free(message);
+	if (!body)
 		return NULL;
-	}
 	atomic_init(&body->n_references, 1);
-	body->message = message;
+	body->data = data;
+	body->len = len;
+	body->release = release;
+	body->ctx = ctx;
 	return body;
+}
+
+static void
+release_message(void *ctx)
+{
+	kafka_message_free(ctx);
+}
+
+struct shared_body *
+shared_body_new(struct kafka_message *message)
+{
+	size_t len;
+	const char *data = kafka_message_value(message, &len);
+	struct shared_body *body = shared_body_make(data, len, release_message, message);
+
+	if (!body)
+		kafka_message_free(message);
+	return body;
+}
+
+bool
+shared_body_is_rows(const char *data, size_t len)
+{
+	static const char head[] = "{\"status\":\"ok\",\"data\":[";
+	static const char end[] = "]}";
+	const size_t n_head = sizeof head - 1, n_end = sizeof end - 1;
+
+	return data && len >= n_head + n_end && memcmp(data, head, n_head) == 0
+	       && memcmp(data + len - n_end, end, n_end) == 0;
 }
 
 void
@@ -38,7 +72,7 @@ shared_body_drop(struct shared_body *body)
 {
 	if (atomic_fetch_sub(&body->n_references, 1) > 1)
 		return;
-	kafka_message_free(body->message);
+	body->release(body->ctx);
 	free(body);
 }
 
@@ -78,23 +112,21 @@ caller_free(struct caller *caller)
 	free(caller);
 }
 
-static void
-count(struct gateway *gateway, struct http_request *request, const char *dataset,
-      tally_status outcome)
+void
+gateway_count(const struct exchange *exchange, const char *dataset, tally_status outcome)
 {
-	metric_add(metric_series(gateway->metrics.requests, dataset, tally_status_code(outcome)),
-		   1);
-	metric_observe(gateway->metrics.seconds,
-		       (double)(clock_mono_us() - http_request_arrived_us(request)) / 1e6);
+	const struct gateway_metrics *metrics = &exchange->gateway->metrics;
+	int64_t took_us = clock_mono_us() - http_request_arrived_us(exchange->request);
+
+	metric_add(metric_series(metrics->requests, dataset, tally_status_code(outcome)), 1);
+	metric_observe(metrics->seconds, (double)took_us / 1e6);
 }
 
 static void
-add_common_headers(struct http_response *response, const struct caller *caller)
+add_preference(struct http_response *response, const struct caller *caller)
 {
 	char applied[32];
 
-	http_response_header(response, "traceparent", caller->trace.text);
-	http_response_header(response, "Cache-Control", "no-store");
 	if (!caller->has_preference)
 		return;
 	snprintf(applied, sizeof applied, "wait=%u", caller->waiter.wait_s);
@@ -102,33 +134,28 @@ add_common_headers(struct http_response *response, const struct caller *caller)
 }
 
 static void
-add_file_name(struct http_response *response, const struct caller *caller)
+add_file_name(struct http_response *response, const struct definition *definition,
+	      const struct form *form)
 {
 	char value[128];
 
-	if (caller->format != TRANSCODE_CSV)
+	if (form->format != TRANSCODE_CSV)
 		return;
-	snprintf(value, sizeof value, "attachment; filename=%s.csv", caller->definition->name);
+	snprintf(value, sizeof value, "attachment; filename=%s.csv", definition->name);
 	http_response_header(response, "Content-Disposition", value);
 }
 
-/* Sets the body in the caller's format; it holds a reference of its own. */
+/* CSV or NDJSON; the stream holds a reference. */
 static bool
-set_body(struct http_response *response, const struct caller *caller, struct shared_body *body)
+set_stream(struct http_response *response, struct shared_body *body,
+	   const struct definition *definition, const struct form *form)
 {
-	size_t len;
-	const char *data = kafka_message_value(body->message, &len);
-
-	if (caller->format == TRANSCODE_JSON) {
-		atomic_fetch_add(&body->n_references, 1);
-		http_response_foreign(response, data, len, drop_body, body);
-		return true;
-	}
 	struct stream *stream = malloc(sizeof *stream);
+
 	if (!stream)
 		return false;
 	stream->transcode =
-	    transcode_new(caller->definition, caller->format, caller->csv_safe, data, len);
+	    transcode_new(definition, form->format, form->csv_safe, body->data, body->len);
 	if (!stream->transcode) {
 		free(stream);
 		return false;
@@ -139,47 +166,53 @@ set_body(struct http_response *response, const struct caller *caller, struct sha
 	return true;
 }
 
+bool
+shared_body_set(struct http_response *response, struct shared_body *body,
+		const struct definition *definition, const struct form *form)
+{
+	if (form->format == TRANSCODE_JSON) {
+		atomic_fetch_add(&body->n_references, 1);
+		http_response_foreign(response, body->data, body->len, drop_body, body);
+	} else if (!set_stream(response, body, definition, form)) {
+		return false;
+	}
+	http_response_header(response, "Content-Type", transcode_media_type(form->format));
+	add_file_name(response, definition, form);
+	return true;
+}
+
+static void
+add_timing(struct http_response *response, const struct caller *caller, const char *worker)
+{
+	const struct server_times times = {
+		.arrived_us = http_request_arrived_us(caller->exchange.request),
+		.published_us = caller->waiter.is_joiner ? 0 : caller->published_us,
+		.replied_us = clock_mono_us(),
+	};
+	char value[SERVER_TIMING_BYTES];
+
+	server_timing_write(&times, worker, value);
+	http_response_header(response, "Server-Timing", value);
+}
+
 void
 answer_rows(struct caller *caller, struct shared_body *body, const char *timing)
 {
 	struct http_response response;
 
 	http_response_init(&response, 200);
-	http_response_header(&response, "Content-Type", transcode_media_type(caller->format));
-	add_file_name(&response, caller);
-	add_common_headers(&response, caller);
-	if (timing[0] != '\0')
-		http_response_header(&response, "Server-Timing", timing);
-	if (!set_body(&response, caller, body)) {
+	http_response_header(&response, "Cache-Control", "no-store");
+	add_preference(&response, caller);
+	add_timing(&response, caller, timing);
+	if (!shared_body_set(&response, body, caller->definition, &caller->form)) {
 		struct tally_error err = { 0 };
 		(void)tally_fail(&err, TALLY_NO_MEMORY, "out of memory");
 		answer_error(caller, &err);
 		return;
 	}
-	count(caller->gateway, caller->request, caller->definition->name, TALLY_OK);
-	http_reply(caller->request, &response);
+	gateway_count(&caller->exchange, caller->definition->name, TALLY_OK);
+	exchange_reply(&caller->exchange, &response);
 	caller_free(caller);
-}
-
-static void
-set_problem(struct http_response *response, const struct tally_error *error,
-	    const struct params_faults *faults)
-{
-	size_t len = 0;
-	char seconds[16];
-	char *body = problem_body(error, faults, &len);
-	unsigned retry_s = problem_retry_after_s(error->status);
-
-	http_response_init(response, problem_http_status(error->status));
-	http_response_header(response, "Content-Type", PROBLEM_MEDIA_TYPE);
-	if (retry_s > 0) {
-		snprintf(seconds, sizeof seconds, "%u", retry_s);
-		http_response_header(response, "Retry-After", seconds);
-	}
-	if (error->status == TALLY_METHOD_NOT_ALLOWED)
-		http_response_header(response, "Allow", "GET, HEAD");
-	if (body)
-		http_response_owned(response, body, len);
 }
 
 void
@@ -187,29 +220,15 @@ answer_error(struct caller *caller, const struct tally_error *error)
 {
 	struct http_response response;
 
-	set_problem(&response, error, NULL);
-	add_common_headers(&response, caller);
-	count(caller->gateway, caller->request, caller->definition->name,
-	      problem_public_status(error->status));
+	exchange_set_problem(&response, error, NULL);
+	add_preference(&response, caller);
+	gateway_count(&caller->exchange, caller->definition->name,
+		      problem_public_status(error->status));
 	if (problem_http_status(error->status) >= 500)
 		log_warn("request failed", LOG_STR("dataset", caller->definition->name),
-			 LOG_STR("trace", caller->trace.text), LOG_ERROR(error));
-	http_reply(caller->request, &response);
+			 LOG_STR("trace", caller->exchange.trace.text), LOG_ERROR(error));
+	exchange_reply(&caller->exchange, &response);
 	caller_free(caller);
-}
-
-void
-answer_problem(struct gateway *gateway, struct http_request *request,
-	       const struct tally_error *error, const struct params_faults *faults)
-{
-	struct http_response response;
-	struct tally_trace trace;
-
-	set_problem(&response, error, faults);
-	if (gateway_read_trace(request, &trace) == TALLY_OK)
-		http_response_header(&response, "traceparent", trace.text);
-	count(gateway, request, "", problem_public_status(error->status));
-	http_reply(request, &response);
 }
 
 void

@@ -5,10 +5,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/scratch.h"
 #include "gateway/gateway_inner.h"
-#include "gateway/prefer.h"
+#include "gateway/query.h"
 
 #define MESSAGE_STACK_BYTES 2048
+#define TURN_MS             5
 
 /* A request message, ready to be sent; data is its value. */
 struct message {
@@ -19,79 +21,15 @@ struct message {
 	size_t len;
 };
 
-/* Of a message that is on its way: whose flight it is. */
-struct departure {
-	struct gateway *gateway;
-	struct tally_request_id id;
-};
-
-static void
-add_fault(struct params_faults *faults, const char *name, const char *detail)
-{
-	if (faults->n == PARAMS_MAX_FAULTS)
-		return;
-	struct params_fault *fault = &faults->items[faults->n++];
-	snprintf(fault->name, sizeof fault->name, "%s", name);
-	snprintf(fault->detail, sizeof fault->detail, "%s", detail);
-}
-
-/* Takes format and csv_safe, which are Tally's own; true when the argument is one of them. */
-static bool
-take_own(struct caller *caller, const struct http_argument *argument, struct params_faults *faults)
-{
-	if (strcmp(argument->name, "format") == 0) {
-		if (!transcode_format_parse(argument->value, argument->len, &caller->format))
-			add_fault(faults, "format", "must be json, csv or ndjson");
-		return true;
-	}
-	if (strcmp(argument->name, "csv_safe") != 0)
-		return false;
-	if (strcmp(argument->value, "0") != 0 && strcmp(argument->value, "1") != 0)
-		add_fault(faults, "csv_safe", "must be 0 or 1");
-	caller->csv_safe = strcmp(argument->value, "0") != 0;
-	return true;
-}
-
-/* Reads the query into the caller's parameters. */
-static tally_status
-read_query(struct caller *caller, const struct http_target *target, struct params_faults *faults,
-	   struct tally_error *err)
-{
-	struct params_text texts[TARGET_MAX_ARGUMENTS];
-	struct params_faults own = { .n = 0 };
-	size_t n = 0;
-
-	for (size_t i = 0; i < target->n_arguments; i++) {
-		const struct http_argument *argument = &target->arguments[i];
-		if (!take_own(caller, argument, &own))
-			texts[n++] =
-			    (struct params_text){ argument->name, argument->value, argument->len };
-	}
-	tally_status status =
-	    params_from_texts(caller->definition, texts, n, &caller->params, faults, err);
-	for (size_t i = 0; i < own.n; i++)
-		add_fault(faults, own.items[i].name, own.items[i].detail);
-	if (status == TALLY_OK && own.n > 0)
-		return tally_fail(err, TALLY_INVALID_PARAMETER, "%s %s", own.items[0].name,
-				  own.items[0].detail);
-	return status;
-}
-
-static void
-read_prefer(const char *value, void *ctx)
-{
-	prefer_read(value, ctx);
-}
-
 /* How long the caller waits: Prefer: wait=N, at least a second, at most the limit. */
 static void
 read_wait(struct caller *caller)
 {
-	const struct config *config = caller->gateway->options.config;
+	const struct config *config = caller->exchange.gateway->options.config;
 	uint32_t max_s = (uint32_t)(config->wait_max_ms / 1000);
-	struct prefer prefer = { 0 };
+	struct prefer prefer;
 
-	http_request_each_header(caller->request, "Prefer", read_prefer, &prefer);
+	query_read_prefer(caller->exchange.request, &prefer);
 	caller->has_preference = prefer.has_wait;
 	uint32_t wait_s =
 	    prefer.has_wait ? prefer.wait_s : (uint32_t)((config->wait_default_ms + 999) / 1000);
@@ -101,34 +39,12 @@ read_wait(struct caller *caller)
 	caller->waiter.deadline_ms = clock_mono_ms() + (int64_t)caller->waiter.wait_s * 1000;
 }
 
-static void
-read_no_cache(const char *value, void *ctx)
-{
-	bool *no_cache = ctx;
-
-	if (strcasestr(value, "no-cache"))
-		*no_cache = true;
-}
-
-tally_status
-gateway_read_trace(const struct http_request *request, struct tally_trace *out_trace)
-{
-	/* Of a refused request nothing may be read. */
-	const char *text =
-	    http_request_refusal(request) ? NULL : http_request_header(request, "traceparent");
-
-	if (text && tally_trace_parse(text, strlen(text), out_trace))
-		return TALLY_OK;
-	return tally_trace_make(out_trace);
-}
-
 static tally_status
 read_headers(struct caller *caller, struct tally_error *err)
 {
 	read_wait(caller);
-	http_request_each_header(caller->request, "Cache-Control", read_no_cache,
-				 &caller->no_cache);
-	if (gateway_read_trace(caller->request, &caller->trace) != TALLY_OK)
+	caller->no_cache = query_has_no_cache(caller->exchange.request);
+	if (caller->exchange.trace.text[0] == '\0')
 		return tally_fail(err, TALLY_INTERNAL_ERROR, "no randomness");
 	return TALLY_OK;
 }
@@ -140,13 +56,14 @@ make_message(const struct caller *caller, struct message *message, struct tally_
 {
 	int64_t budget_ms = caller->waiter.deadline_ms - clock_mono_ms();
 
-	*message = (struct message){ .head = {
-		.reply_partition = atomic_load(&caller->gateway->reply_partition),
+	message->head = (struct tally_sync_request){
+		.reply_partition = atomic_load(&caller->exchange.gateway->reply_partition),
 		.budget_ms = budget_ms > 1 ? (uint32_t)budget_ms : 1,
-		.tenant = GATEWAY_TENANT,
 		.no_cache = caller->no_cache,
-		.trace = caller->trace,
-	} };
+		.trace = caller->exchange.trace,
+	};
+	snprintf(message->head.tenant, sizeof message->head.tenant, "%s",
+		 exchange_tenant(&caller->exchange));
 	memcpy(message->key, caller->key, sizeof message->key);
 	if (tally_request_id_make(&message->head.id) != TALLY_OK)
 		return tally_fail(err, TALLY_INTERNAL_ERROR, "no randomness");
@@ -189,50 +106,64 @@ explain(tally_status status, struct tally_error *err)
 	snprintf(err->source, sizeof err->source, "kafka");
 }
 
-/* The broker's word on a request; on the producer's thread. */
-static void
-on_delivered(void *ctx, tally_status status, int32_t partition, int64_t offset)
+/* Whose flight it is that will not arrive stands in the message. */
+static bool
+find_id(const struct kafka_message *message, struct tally_request_id *out_id)
 {
-	struct departure *departure = ctx;
+	struct tally_header headers[TALLY_HEADERS_MAX];
+	size_t n = kafka_message_headers(message, headers, TALLY_HEADERS_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(headers[i].name, TALLY_HEADER_ID) == 0)
+			return tally_request_id_parse(headers[i].value, headers[i].len, out_id);
+	}
+	return false;
+}
+
+void
+gateway_on_lost(void *ctx, tally_status status, const struct kafka_message *message)
+{
+	struct tally_request_id id;
 	struct tally_error err = { 0 };
 
-	(void)partition;
-	(void)offset;
-	if (status != TALLY_OK) {
-		explain(status, &err);
-		fail_flight(departure->gateway, &departure->id, &err);
-	}
-	free(departure);
+	explain(status, &err);
+	if (find_id(message, &id))
+		fail_flight(ctx, &id, &err);
+}
+
+/* All requests of a moment go to one partition, and those of the next moment to the next: a request
+ * to the broker carries one partition's messages (librdkafka 2.0.2), and a worker finds them
+ * together.  By the fingerprint, identical requests of several gateways would meet at one worker;
+ * those of one gateway share a flight, which is nearly all of that. */
+static int32_t
+choose_partition(const struct gateway *gateway)
+{
+	int64_t n = atomic_load(&gateway->n_request_partitions);
+	int64_t turn = clock_mono_ms() / TURN_MS + atomic_load(&gateway->reply_partition);
+
+	return n > 0 ? (int32_t)(turn % n) : -1;
 }
 
 /* Sends the message of a flight; on failure the flight is answered.  Takes message->data. */
 static void
 publish(struct gateway *gateway, struct message *message)
 {
-	struct departure *departure = malloc(sizeof *departure);
 	struct tally_error err = { 0 };
 	const struct kafka_outgoing outgoing = {
 		.topic = TALLY_TOPIC_REQUESTS_SYNC,
-		.partition = -1,
+		.partition = choose_partition(gateway),
 		.key = message->key,
 		.key_len = sizeof message->key - 1,
 		.owned_value = message->data,
 		.value_len = message->len,
 		.headers = message->headers.items,
 		.n_headers = message->headers.n,
-		.on_delivered = on_delivered,
-		.ctx = departure,
 	};
-	tally_status status = TALLY_NO_MEMORY;
+	tally_status status = kafka_producer_send(gateway->producer, &outgoing);
 
-	if (departure) {
-		*departure = (struct departure){ gateway, message->head.id };
-		status = kafka_producer_send(gateway->producer, &outgoing);
-	}
 	if (status == TALLY_OK)
 		return;
 	free(message->data);
-	free(departure);
 	explain(status, &err);
 	fail_flight(gateway, &message->head.id, &err);
 }
@@ -245,7 +176,7 @@ on_gone(void *ctx)
 	struct caller *caller = ctx;
 	struct tally_error err = { 0 };
 
-	if (!flights_leave(caller->gateway->flights, &caller->waiter))
+	if (!flights_leave(caller->exchange.gateway->flights, &caller->waiter))
 		return; /* somebody else answers */
 	(void)tally_fail(&err, TALLY_CANCELLED, "the client has left");
 	answer_error(caller, &err);
@@ -255,7 +186,8 @@ static tally_status
 find_key(struct caller *caller, struct tally_error *err)
 {
 	struct tally_request_id bytes;
-	tally_status status = params_fingerprint(caller->params, GATEWAY_TENANT, caller->key, err);
+	tally_status status = params_fingerprint(caller->params, exchange_tenant(&caller->exchange),
+						 caller->key, err);
 
 	/* A fingerprint has the size and the form of an id. */
 	if (status == TALLY_OK && tally_request_id_parse(caller->key, 32, &bytes))
@@ -263,60 +195,95 @@ find_key(struct caller *caller, struct tally_error *err)
 	return status;
 }
 
-/* From here on the caller may be answered by other threads at any moment. */
-static void
-join(struct caller *caller)
+/* Whether the caller has joined a flight under way, and then other threads may answer it. */
+static bool
+board(struct caller *caller)
 {
-	struct gateway *gateway = caller->gateway;
+	struct gateway *gateway = caller->exchange.gateway;
+
+	if (caller->no_cache
+	    || !flights_board(gateway->flights, &caller->waiter, caller->fingerprint,
+			      clock_mono_ms()))
+		return false;
+	metric_add(gateway->metrics.coalesced, 1);
+	return true;
+}
+
+/* Joins a flight, or begins one, with a message that is ready.  On TALLY_OK other threads may
+ * answer the caller at any moment. */
+static tally_status
+join(struct caller *caller, const struct message *message, bool *out_is_new,
+     struct tally_error *err)
+{
+	struct gateway *gateway = caller->exchange.gateway;
+	tally_status status = flights_join(gateway->flights, &caller->waiter,
+					   caller->no_cache ? NULL : caller->fingerprint,
+					   message->head.id.bytes, clock_mono_ms(), out_is_new);
+
+	if (status == TALLY_CLOSED)
+		return tally_fail(err, TALLY_SATURATED, "this gateway is stopping");
+	if (status != TALLY_OK)
+		return tally_fail(err, status, "too many callers wait here already");
+	return status;
+}
+
+/* Begins a flight, unless somebody else has begun it meanwhile. */
+static void
+begin(struct caller *caller)
+{
+	struct gateway *gateway = caller->exchange.gateway;
 	struct tally_error err = { 0 };
-	struct message message;
+	SCRATCH struct message message;
 	bool is_new = false;
 
-	tally_status status = find_key(caller, &err);
 	message.data = NULL;
+	tally_status status = make_message(caller, &message, &err);
+	caller->published_us = clock_mono_us();
 	if (status == TALLY_OK)
-		status = make_message(caller, &message, &err);
-	if (status == TALLY_OK) {
-		http_request_on_gone(caller->request, on_gone, caller);
-		status = flights_join(gateway->flights, &caller->waiter,
-				      caller->no_cache ? NULL : caller->fingerprint,
-				      message.head.id.bytes, clock_mono_ms(), &is_new);
-		if (status == TALLY_CLOSED)
-			(void)tally_fail(&err, TALLY_SATURATED, "this gateway is stopping");
-		else if (status != TALLY_OK)
-			(void)tally_fail(&err, status, "too many callers wait here already");
-	}
-	if (status != TALLY_OK) {
-		free(message.data);
-		answer_error(caller, &err);
-		return;
-	}
-	if (is_new) {
+		status = join(caller, &message, &is_new, &err);
+	if (status == TALLY_OK && is_new) {
 		publish(gateway, &message);
 		return;
 	}
 	free(message.data);
-	metric_add(gateway->metrics.coalesced, 1);
+	if (status != TALLY_OK)
+		answer_error(caller, &err);
+	else
+		metric_add(gateway->metrics.coalesced, 1);
+}
+
+/* From here on the caller is not the handler's. */
+static void
+enter(struct caller *caller)
+{
+	struct tally_error err = { 0 };
+
+	if (find_key(caller, &err) != TALLY_OK) {
+		answer_error(caller, &err);
+		return;
+	}
+	http_request_on_gone(caller->exchange.request, on_gone, caller);
+	if (!board(caller))
+		begin(caller);
 }
 
 void
-gateway_ask(struct gateway *gateway, struct http_request *request,
-	    const struct definition *definition)
+gateway_ask(const struct exchange *exchange, const struct definition *definition)
 {
+	struct gateway *gateway = exchange->gateway;
 	struct params_faults faults = { .n = 0 };
 	struct tally_error err = { 0 };
 	struct caller *caller = calloc(1, sizeof *caller);
 
 	if (!caller) {
 		(void)tally_fail(&err, TALLY_NO_MEMORY, "out of memory");
-		answer_problem(gateway, request, &err, NULL);
+		exchange_problem(exchange, &err, NULL);
 		return;
 	}
-	caller->gateway = gateway;
-	caller->request = request;
+	caller->exchange = *exchange;
 	caller->definition = definition;
-	caller->csv_safe = true;
-	tally_status status = read_query(caller, http_request_target(request), &faults, &err);
+	tally_status status = query_read(definition, exchange->request, &caller->params,
+					 &caller->form, &faults, &err);
 	if (status == TALLY_OK && !gateway_is_ready(gateway)) {
 		status = tally_fail(&err, TALLY_KAFKA_UNAVAILABLE,
 				    "this gateway has not met its Kafka broker yet");
@@ -326,11 +293,11 @@ gateway_ask(struct gateway *gateway, struct http_request *request,
 		status = read_headers(caller, &err);
 	if (status == TALLY_OK) {
 		atomic_fetch_add(&gateway->n_joining, 1);
-		join(caller);
+		enter(caller);
 		atomic_fetch_sub(&gateway->n_joining, 1);
 		return;
 	}
-	answer_problem(gateway, request, &err, faults.n > 0 ? &faults : NULL);
+	exchange_problem(exchange, &err, faults.n > 0 ? &faults : NULL);
 	params_free(caller->params);
 	free(caller);
 }
@@ -373,7 +340,7 @@ void
 gateway_ask_again(struct gateway *gateway, struct flight_taken *taken)
 {
 	struct tally_error err = { 0 };
-	struct message message;
+	SCRATCH struct message message;
 
 	drop_expired(taken);
 	if (TAILQ_EMPTY(&taken->waiters))

@@ -159,6 +159,18 @@ detach(struct flights *flights, struct waiter *waiter)
 		forget_flight(flights, flight);
 }
 
+/* A flight that the waiter may join: NULL, there is none. */
+static struct flight *
+find_to_join(struct flights *flights, const struct waiter *waiter, const unsigned char *fingerprint,
+	     int64_t now_ms)
+{
+	struct flight *flight = find_by_fingerprint(flights, fingerprint);
+	bool is_long_enough =
+	    flight && flight->deadline_ms - now_ms >= (waiter->deadline_ms - now_ms) / 2;
+
+	return is_long_enough ? flight : NULL;
+}
+
 static tally_status
 join_locked(struct flights *flights, struct waiter *waiter, const unsigned char *fingerprint,
 	    const unsigned char *id, int64_t now_ms)
@@ -169,9 +181,8 @@ join_locked(struct flights *flights, struct waiter *waiter, const unsigned char 
 		return TALLY_CLOSED;
 	if (flights->n_waiters >= flights->max_waiters)
 		return TALLY_SATURATED;
-	flight = find_by_fingerprint(flights, fingerprint);
-	waiter->is_joiner =
-	    flight && flight->deadline_ms - now_ms >= (waiter->deadline_ms - now_ms) / 2;
+	flight = find_to_join(flights, waiter, fingerprint, now_ms);
+	waiter->is_joiner = flight != NULL;
 	if (!waiter->is_joiner) {
 		flight = add_flight(flights, fingerprint, id);
 		if (!flight)
@@ -204,6 +215,23 @@ again_locked(struct flights *flights, struct flight_taken *taken, const unsigned
 }
 
 /* ---- with the lock ----------------------------------------------------------- */
+
+bool
+flights_board(struct flights *flights, struct waiter *waiter, const unsigned char *fingerprint,
+	      int64_t now_ms)
+{
+	struct flight *flight = NULL;
+
+	pthread_mutex_lock(&flights->lock);
+	if (!flights->is_closed && flights->n_waiters < flights->max_waiters)
+		flight = find_to_join(flights, waiter, fingerprint, now_ms);
+	if (flight) {
+		waiter->is_joiner = true;
+		attach(flights, flight, waiter);
+	}
+	pthread_mutex_unlock(&flights->lock);
+	return flight != NULL;
+}
 
 tally_status
 flights_join(struct flights *flights, struct waiter *waiter, const unsigned char *fingerprint,

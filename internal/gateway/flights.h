@@ -49,6 +49,12 @@ struct flights *flights_new(size_t max_waiters);
 /* Frees the table; no waiter may be left.  Accepts NULL. */
 void flights_free(struct flights *flights);
 
+/* Joins a flight under way, if there is one that flights_join would let the waiter join: a caller
+ * whose request need not be published need not write it.  On true as after flights_join; false:
+ * there is none, or the waiter cannot be added, and it is untouched. */
+bool flights_board(struct flights *flights, struct waiter *waiter, const unsigned char *fingerprint,
+		   int64_t now_ms);
+
 /* Adds a waiter (deadline_ms and wait_s filled in) that asks for the request with this fingerprint
  * (NULL: never shared).  TALLY_OK: *out_is_new says whether the caller must publish the request
  * under id, or joined a flight under way.  From here on other threads may detach and free the

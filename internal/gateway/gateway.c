@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/watchdog.h"
 #include "config/program.h"
 #include "gateway/gateway_inner.h"
+#include "gateway/job_events.h"
 
 #define SEND_TIMEOUT_MS 4000 /* librdkafka looks once a second: at most 5 s until a 503 */
 #define WARM_MS         1000
@@ -16,81 +18,11 @@
 #define FLUSH_MS        1000
 #define DELIVER_MS      1000 /* at least, for answers to reach their callers */
 
-static double
-read_waiters(void *ctx)
-{
-	struct gateway *gateway = ctx;
-
-	return (double)flights_count(gateway->flights);
-}
-
-static double
-read_pending(void *ctx)
-{
-	struct gateway *gateway = ctx;
-
-	return (double)kafka_producer_pending(gateway->producer);
-}
-
-static double
-read_lag(void *ctx)
-{
-	struct gateway *gateway = ctx;
-
-	return gateway->reader ? (double)kafka_reader_lag(gateway->reader) : -1.0;
-}
-
-static double
-read_connections(void *ctx)
-{
-	struct gateway *gateway = ctx;
-
-	return (double)http_server_stats(gateway->server).connections;
-}
-
-static void
-add_metrics(struct gateway *gateway)
-{
-	struct gateway_metrics *metrics = &gateway->metrics;
-
-	metrics->requests =
-	    metrics_counter("tally_requests_total", "Requests answered", "dataset", "outcome");
-	metrics->seconds = metric_series(metrics_histogram("tally_request_seconds",
-							   "From a whole request to its answer",
-							   NULL, NULL, &metrics_seconds),
-					 NULL, NULL);
-	metrics->coalesced = metric_series(
-	    metrics_counter("tally_coalesced_total",
-			    "Requests that joined an identical one on its way", NULL, NULL),
-	    NULL, NULL);
-	metrics->late =
-	    metric_series(metrics_counter("tally_late_replies_total",
-					  "Replies that nobody waited for any more", NULL, NULL),
-			  NULL, NULL);
-}
-
-static void
-add_callbacks(struct gateway *gateway)
-{
-	metrics_callback(metrics_gauge("tally_waiters", "Callers that wait for rows", NULL, NULL),
-			 NULL, NULL, read_waiters, gateway);
-	metrics_callback(metrics_gauge("tally_kafka_queue_messages",
-				       "Messages on their way to the broker", "topic", NULL),
-			 TALLY_TOPIC_REQUESTS_SYNC, NULL, read_pending, gateway);
-	metrics_callback(
-	    metrics_gauge("tally_kafka_lag", "Messages not read yet; -1 unknown", "topic", NULL),
-	    TALLY_TOPIC_REPLIES, NULL, read_lag, gateway);
-	metrics_callback(
-	    metrics_gauge("tally_http_connections", "Connections that are open", NULL, NULL), NULL,
-	    NULL, read_connections, gateway);
-	metrics_add_process("tally-gateway");
-}
-
 /* ---- meeting the broker ---- */
 
-/* FNV-1a: spreads instances over the reply partitions. */
-static uint32_t
-hash_name(const char *name)
+/* FNV-1a. */
+uint32_t
+gateway_hash_name(const char *name)
 {
 	uint32_t hash = 2166136261u;
 
@@ -125,8 +57,10 @@ meet_broker(struct gateway *gateway)
 			== TALLY_OK
 		    && kafka_producer_warm(gateway->producer, TALLY_TOPIC_REPLIES, WARM_MS,
 					   &n_replies, &err)
-			   == TALLY_OK)
+			   == TALLY_OK) {
+			atomic_store(&gateway->n_request_partitions, n_requests);
 			return n_replies;
+		}
 		log_warn("Kafka is not ready", LOG_ERROR(&err));
 		pause_for(gateway, AGAIN_MS);
 	}
@@ -151,7 +85,7 @@ read_replies(struct gateway *gateway, int n, struct tally_error *err)
 				  "TALLY_REPLY_PARTITION is %d, but %s has the partitions 0 to %d",
 				  partition, TALLY_TOPIC_REPLIES, n - 1);
 	if (partition < 0)
-		partition = (int32_t)(hash_name(config->instance) % (uint32_t)n);
+		partition = (int32_t)(gateway_hash_name(config->instance) % (uint32_t)n);
 	options.partition = partition;
 	tally_status status = kafka_reader_start(gateway->options.kafka, &options, &reader, err);
 	if (status != TALLY_OK)
@@ -159,6 +93,27 @@ read_replies(struct gateway *gateway, int n, struct tally_error *err)
 	atomic_store(&gateway->reply_partition, partition);
 	atomic_store(&gateway->reader, reader);
 	return TALLY_OK;
+}
+
+/* Asks until the topics of the job lane are known too, and its results are being read. */
+static tally_status
+meet_jobs(struct gateway *gateway, struct tally_error *err)
+{
+	while (gateway->jobs && !atomic_load(&gateway->is_stopping)) {
+		tally_status status = gateway_jobs_meet(gateway->jobs, WARM_MS, err);
+		if (status != TALLY_KAFKA_UNAVAILABLE && status != TALLY_NOT_FOUND)
+			return status;
+		log_warn("Kafka is not ready", LOG_ERROR(err));
+		pause_for(gateway, AGAIN_MS);
+	}
+	return TALLY_OK;
+}
+
+static bool
+is_positioned(const struct gateway *gateway)
+{
+	return kafka_reader_is_positioned(gateway->reader)
+	       && (!gateway->jobs || gateway_jobs_is_positioned(gateway->jobs));
 }
 
 static void *
@@ -170,11 +125,11 @@ run_starter(void *ctx)
 
 	if (n == 0)
 		return NULL;
-	if (read_replies(gateway, n, &err) != TALLY_OK) {
+	if (read_replies(gateway, n, &err) != TALLY_OK || meet_jobs(gateway, &err) != TALLY_OK) {
 		gateway->options.events.on_fatal(gateway->options.events.ctx, &err);
 		return NULL;
 	}
-	while (!kafka_reader_is_positioned(gateway->reader)) {
+	while (!is_positioned(gateway)) {
 		if (atomic_load(&gateway->is_stopping))
 			return NULL;
 		pause_for(gateway, LOOK_MS);
@@ -188,19 +143,20 @@ run_starter(void *ctx)
 
 /* Without API keys only this machine may ask, unless --open says otherwise. */
 static tally_status
-check_listen(const struct config *config, struct tally_error *err)
+check_listen(const struct gateway *gateway, struct tally_error *err)
 {
 	static const char *const loopbacks[] = { "127.", "localhost:", "[::1]:" };
+	const struct config *config = gateway->options.config;
 
 	for (size_t i = 0; i < sizeof loopbacks / sizeof loopbacks[0]; i++) {
 		if (strncmp(config->listen, loopbacks[i], strlen(loopbacks[i])) == 0)
 			return TALLY_OK;
 	}
-	if (config->open)
+	if (config->open || tenants_have_keys(gateway->tenants))
 		return TALLY_OK;
 	return tally_fail(err, TALLY_WRONG_SETTING,
 			  "TALLY_LISTEN=%s is open to other machines, and there are no API keys: "
-			  "listen on 127.0.0.1, or allow it with --open",
+			  "listen on 127.0.0.1, set TALLY_API_KEYS, or allow it with --open",
 			  config->listen);
 }
 
@@ -220,6 +176,7 @@ start_http(struct gateway *gateway, struct tally_error *err)
 		.handler = gateway_on_request,
 		.ctx = gateway,
 		.on_log = program_log_http,
+		.watchdog = gateway->watchdog,
 	};
 
 	return http_server_start(&options, &gateway->server, err);
@@ -241,18 +198,29 @@ start_threads(struct gateway *gateway, struct tally_error *err)
 static tally_status
 make(struct gateway *gateway, struct tally_error *err)
 {
-	tally_status status = check_listen(gateway->options.config, err);
+	const struct config *config = gateway->options.config;
+	tally_status status = tenants_new(config->api_keys, &gateway->tenants, err);
 
-	gateway->flights = flights_new((size_t)gateway->options.config->waiters_max);
-	if (status == TALLY_OK && !gateway->flights)
+	if (status == TALLY_OK)
+		status = check_listen(gateway, err);
+	gateway->flights = flights_new((size_t)config->waiters_max);
+	gateway->events = job_events_new((size_t)config->waiters_max);
+	if (status == TALLY_OK && (!gateway->flights || !gateway->events))
 		status = tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	if (status == TALLY_OK)
-		status = kafka_producer_start(gateway->options.kafka, KAFKA_LEADER, SEND_TIMEOUT_MS,
-					      &gateway->producer, err);
+		status =
+		    kafka_producer_start_quiet(gateway->options.kafka, SEND_TIMEOUT_MS,
+					       gateway_on_lost, gateway, &gateway->producer, err);
+	if (status == TALLY_OK)
+		status = gateway_jobs_new(&gateway->options, &gateway->jobs, err);
+	/* A thread that hangs would keep the callers of its connections for ever. */
+	if (status == TALLY_OK)
+		status = watchdog_start(config->watchdog_ms, program_on_hang,
+					(void *)(uintptr_t)config, &gateway->watchdog, err);
 	if (status == TALLY_OK)
 		status = start_http(gateway, err);
 	if (status == TALLY_OK) {
-		add_callbacks(gateway);
+		gateway_add_callbacks(gateway);
 		status = start_threads(gateway, err);
 	}
 	return status;
@@ -274,7 +242,7 @@ gateway_start(const struct gateway_options *options, struct gateway **out_gatewa
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&gateway->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
-	add_metrics(gateway);
+	gateway_add_metrics(gateway);
 	tally_status status = make(gateway, err);
 	if (status != TALLY_OK) {
 		gateway_stop(gateway, 0);
@@ -290,16 +258,47 @@ gateway_port(const struct gateway *gateway)
 	return http_server_port(gateway->server);
 }
 
+/* ---- API keys ---- */
+
+static void
+count_keys(void *ctx, const char *name, const struct tenant_limits *limits, size_t n_keys)
+{
+	size_t *n = ctx;
+
+	(void)name;
+	(void)limits;
+	*n += n_keys;
+}
+
+void
+gateway_reload(struct gateway *gateway)
+{
+	struct tally_error err = { 0 };
+	size_t n = 0;
+
+	if (!gateway)
+		return;
+	if (tenants_reload(gateway->tenants, &err) != TALLY_OK) {
+		log_error("the API keys stay as they were", LOG_ERROR(&err));
+		return;
+	}
+	tenants_each(gateway->tenants, count_keys, &n);
+	log_info("API keys read again", LOG_UINT("keys", n));
+}
+
 /* ---- ending ---- */
 
-/* Takes no more callers, and gives those that wait until end_ms to be answered. */
+/* Takes no more callers, and gives those that wait until end_ms to be answered: for rows, or by the
+ * job store and the broker. */
 static void
 drain(struct gateway *gateway, int64_t end_ms)
 {
 	const struct timespec look = { 0, LOOK_MS * 1000000 };
 
 	flights_close(gateway->flights);
-	while (flights_count(gateway->flights) > 0 && clock_mono_ms() < end_ms)
+	gateway_jobs_close(gateway->jobs);
+	job_events_close(gateway->events);
+	while (http_server_stats(gateway->server).waiting > 0 && clock_mono_ms() < end_ms)
 		nanosleep(&look, NULL);
 	/* Who has joined a flight still needs the producer, for a moment. */
 	while (atomic_load(&gateway->n_joining) > 0)
@@ -357,14 +356,19 @@ gateway_stop(struct gateway *gateway, int drain_ms)
 	/* The reader's and the producer's threads answer callers: they end before the server.  The
 	 * reader itself ends after it: answers on their way are its messages. */
 	kafka_reader_quiesce(gateway->reader);
+	gateway_jobs_quiesce(gateway->jobs, FLUSH_MS);
 	kafka_producer_stop(gateway->producer, FLUSH_MS);
 	if (gateway->flights)
 		answer_rest(gateway);
 	if (gateway->server)
 		deliver(gateway, end_ms);
 	http_server_stop(gateway->server);
+	watchdog_stop(gateway->watchdog);
 	kafka_reader_stop(gateway->reader);
+	gateway_jobs_free(gateway->jobs);
+	job_events_free(gateway->events);
 	flights_free(gateway->flights);
+	tenants_free(gateway->tenants);
 	pthread_cond_destroy(&gateway->changed);
 	pthread_mutex_destroy(&gateway->lock);
 	free(gateway);

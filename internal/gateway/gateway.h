@@ -28,13 +28,18 @@ struct gateway_options {
 };
 
 /* Listens, and connects to Kafka in the background; options' pointers outlive the gateway.
- * TALLY_WRONG_SETTING: the address cannot be used, or is open to others without --open.
+ * TALLY_WRONG_SETTING: the address cannot be used, or is open to others without API keys or --open;
+ * the file of API keys is wrong.
  * TALLY_NO_MEMORY, TALLY_INTERNAL_ERROR. */
 TALLY_MUST_CHECK tally_status gateway_start(const struct gateway_options *options,
 					    struct gateway **out_gateway, struct tally_error *err);
 
 /* The port that it listens on. */
 unsigned gateway_port(const struct gateway *gateway);
+
+/* Reads the API keys again; what is wrong goes to the log, and the keys stay as they were.  Accepts
+ * NULL.  Any thread, before gateway_stop. */
+void gateway_reload(struct gateway *gateway);
 
 /* Takes no more requests, gives those that wait drain_ms, answers the rest with 503, and frees the
  * gateway.  Accepts NULL. */

@@ -83,7 +83,8 @@ errors_of(const struct params_faults *faults)
 	for (size_t i = 0; errors && i < faults->n; i++) {
 		const struct params_fault *fault = &faults->items[i];
 
-		if (json_array_append_new(errors, json_pack("{s:s, s:o, s:o}", "in", "query",
+		if (json_array_append_new(errors, json_pack("{s:s, s:o, s:o}", "in",
+							    faults->in ? faults->in : "query",
 							    "name", text_of(fault->name), "detail",
 							    text_of(fault->detail)))
 		    != 0) {
@@ -117,4 +118,14 @@ problem_body(const struct tally_error *error, const struct params_faults *faults
 	if (text)
 		*out_len = strlen(text);
 	return text;
+}
+
+void
+problem_add_fault(struct params_faults *faults, const char *name, const char *detail)
+{
+	if (faults->n == PARAMS_MAX_FAULTS)
+		return;
+	struct params_fault *fault = &faults->items[faults->n++];
+	snprintf(fault->name, sizeof fault->name, "%s", name);
+	snprintf(fault->detail, sizeof fault->detail, "%s", detail);
 }

@@ -28,4 +28,7 @@ unsigned problem_retry_after_s(tally_status status);
 char *
 problem_body(const struct tally_error *error, const struct params_faults *faults, size_t *out_len);
 
+/* Notes what is wrong with a parameter; past PARAMS_MAX_FAULTS it is dropped. */
+void problem_add_fault(struct params_faults *faults, const char *name, const char *detail);
+
 #endif

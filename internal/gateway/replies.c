@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/scratch.h"
 #include "gateway/gateway_inner.h"
 #include "kafka/message.h"
 
@@ -50,19 +51,35 @@ fail(struct gateway *gateway, struct flight_taken *taken, const struct tally_err
 	gateway_ask_again(gateway, taken);
 }
 
+/* Reads a reply.  A success without rows is none: who waits goes on to wait for the right one. */
+static tally_status
+read_reply(const struct kafka_message *message, struct tally_sync_reply *out_reply,
+	   struct tally_error *err)
+{
+	SCRATCH struct tally_header headers[TALLY_HEADERS_MAX];
+	size_t n = kafka_message_headers(message, headers, TALLY_HEADERS_MAX);
+	size_t key_len, len;
+	const void *key = kafka_message_key(message, &key_len);
+	const char *value = kafka_message_value(message, &len);
+	tally_status status = tally_sync_reply_read(key, key_len, headers, n, out_reply, err);
+
+	if (status == TALLY_OK && out_reply->state == TALLY_SUCCEEDED
+	    && !shared_body_is_rows(value, len))
+		return tally_fail(err, TALLY_BAD_REQUEST, "the value is no answer");
+	return status;
+}
+
 void
 gateway_on_reply(void *ctx, struct kafka_message *message)
 {
 	struct gateway *gateway = ctx;
-	struct tally_header headers[TALLY_HEADERS_MAX];
 	struct tally_sync_reply reply;
 	struct tally_error err = { 0 };
 	struct flight_taken taken;
-	size_t key_len, len;
-	const void *key = kafka_message_key(message, &key_len);
-	size_t n = kafka_message_headers(message, headers, TALLY_HEADERS_MAX);
+	size_t len;
 
-	if (tally_sync_reply_read(key, key_len, headers, n, &reply, &err) != TALLY_OK) {
+	if (read_reply(message, &reply, &err) != TALLY_OK) {
+		metric_add(gateway->metrics.refused, 1);
 		log_warn("unreadable reply", LOG_INT("offset", kafka_message_offset(message)),
 			 LOG_ERROR(&err));
 		kafka_message_free(message);

@@ -1,167 +1,209 @@
-/* What a path means. */
-#include <stdlib.h>
+/* What a path means.  A new route is a row here: its handler, and all it can answer. */
+#include "gateway/routes.h"
+
 #include <string.h>
 
-#include "dataset/schema.h"
 #include "gateway/gateway_inner.h"
-#include "http/pages.h"
+#include "gateway/job_events.h"
+
+/* What is found out before a handler runs, and what a full memory is. */
+#define EDGE                                                                                       \
+	(ROUTE_CAN(BAD_REQUEST) | ROUTE_CAN(URI_TOO_LONG) | ROUTE_CAN(BODY_TOO_LARGE)              \
+	 | ROUTE_CAN(INTERNAL_ERROR))
+
+/* How a request for rows can end at a worker. */
+#define WORK                                                                                       \
+	(ROUTE_CAN(UNSUPPORTED_VALUE) | ROUTE_CAN(SOURCE_ERROR) | ROUTE_CAN(POISONED)              \
+	 | ROUTE_CAN(RESULT_TOO_LARGE) | ROUTE_CAN(SOURCE_UNAVAILABLE)                             \
+	 | ROUTE_CAN(DATASET_MISMATCH) | ROUTE_CAN(DEADLINE_EXCEEDED))
+
+/* What a request that needs a key can meet before its handler runs. */
+#define CALLER (EDGE | ROUTE_CAN(UNAUTHORIZED) | ROUTE_CAN(RATE_LIMITED))
+
+#define KAFKA (ROUTE_CAN(KAFKA_UNAVAILABLE) | ROUTE_CAN(SATURATED) | ROUTE_CAN(OUTCOME_UNKNOWN))
+
+/* What an Idempotency-Key adds. */
+#define KEYED (ROUTE_CAN(IDEMPOTENCY_KEY_REUSED) | ROUTE_CAN(JOB_STORE_UNAVAILABLE))
+/* What every request about jobs can meet. */
+#define JOBS (ROUTE_CAN(NOT_FOUND) | ROUTE_CAN(JOB_STORE_UNAVAILABLE) | ROUTE_CAN(SATURATED))
+
+static const struct route routes[] = {
+	{ .method = "GET",
+         .path = "/api/{dataset}",
+         .may_end_in_slash = true,
+         .needs_key = true,
+         .plain = { 200, 202 },
+         .problems = CALLER | KAFKA | WORK | KEYED | ROUTE_CAN(UNKNOWN_DATASET)
+		      | ROUTE_CAN(INVALID_PARAMETER) | ROUTE_CAN(NOT_ACCEPTABLE)
+		      | ROUTE_CAN(CANCELLED),
+         .handle = gateway_get_rows },
+	{ .method = "GET",
+         .path = "/v1/datasets",
+         .may_end_in_slash = true,
+         .needs_key = true,
+         .plain = { 200 },
+         .problems = CALLER,
+         .handle = gateway_get_datasets },
+	{ .method = "GET",
+         .path = "/v1/datasets/{name}",
+         .may_end_in_slash = true,
+         .needs_key = true,
+         .plain = { 200 },
+         .problems = CALLER | ROUTE_CAN(UNKNOWN_DATASET),
+         .handle = gateway_get_dataset },
+	{ .method = "POST",
+         .path = "/v1/jobs",
+         .needs_key = true,
+         .plain = { 200, 202 },
+         .problems = CALLER | KAFKA | KEYED | ROUTE_CAN(NOT_FOUND) | ROUTE_CAN(UNKNOWN_DATASET)
+		      | ROUTE_CAN(UNSUPPORTED_MEDIA_TYPE) | ROUTE_CAN(INVALID_PARAMETER),
+         .handle = gateway_post_job },
+	{ .method = "GET",
+         .path = "/v1/jobs",
+         .needs_key = true,
+         .plain = { 200 },
+         .problems = CALLER | JOBS | ROUTE_CAN(INVALID_PARAMETER),
+         .handle = gateway_list_jobs },
+	{ .method = "GET",
+         .path = "/v1/jobs/{id}",
+         .needs_key = true,
+         .plain = { 200, 304 },
+         .problems = CALLER | JOBS | ROUTE_CAN(EXPIRED),
+         .handle = gateway_get_job },
+	{ .method = "DELETE",
+         .path = "/v1/jobs/{id}",
+         .needs_key = true,
+         .plain = { 200, 202 },
+         .problems = CALLER | JOBS | KAFKA | ROUTE_CAN(EXPIRED),
+         .handle = gateway_cancel_job },
+	{ .method = "GET",
+         .path = "/v1/jobs/{id}/result",
+         .needs_key = true,
+         .plain = { 200, 304 },
+         .problems = CALLER | JOBS | WORK | ROUTE_CAN(EXPIRED) | ROUTE_CAN(INVALID_PARAMETER)
+		      | ROUTE_CAN(UNKNOWN_DATASET) | ROUTE_CAN(NOT_ACCEPTABLE)
+		      | ROUTE_CAN(RESULT_NOT_READY) | ROUTE_CAN(CANCELLED),
+         .handle = gateway_get_result },
+	{ .method = "GET",
+         .path = "/v1/jobs/{id}/events",
+         .needs_key = true,
+         .plain = { 200, 204 },
+         .problems = CALLER | ROUTE_CAN(NOT_FOUND) | ROUTE_CAN(EXPIRED) | ROUTE_CAN(SATURATED)
+		      | ROUTE_CAN(JOB_STORE_UNAVAILABLE),
+         .handle = gateway_get_job_events },
+	{ .method = "GET",
+         .path = "/livez",
+         .plain = { 200 },
+         .problems = EDGE,
+         .handle = gateway_get_livez },
+	{ .method = "GET",
+         .path = "/readyz",
+         .plain = { 200, 503 },
+         .problems = EDGE,
+         .handle = gateway_get_readyz },
+	{ .method = "GET",
+         .path = "/metrics",
+         .plain = { 200 },
+         .problems = EDGE,
+         .handle = gateway_get_metrics },
+	{ .method = "GET",
+         .path = "/openapi.json",
+         .plain = { 200 },
+         .problems = EDGE,
+         .handle = gateway_get_openapi },
+	{ .method = "GET",
+         .path = "/asyncapi.json",
+         .plain = { 200 },
+         .problems = EDGE,
+         .handle = gateway_get_asyncapi },
+	{ .method = "GET",
+         .path = "/docs",
+         .may_end_in_slash = true,
+         .plain = { 200 },
+         .problems = EDGE,
+         .handle = gateway_get_docs },
+	{ .method = "GET",
+         .path = "/docs/{file}",
+         .plain = { 200 },
+         .problems = EDGE | ROUTE_CAN(NOT_FOUND),
+         .handle = gateway_get_docs_file },
+};
+
+#define N_ROUTES (sizeof routes / sizeof routes[0])
+
+const struct route *
+gateway_routes(size_t *out_n)
+{
+	*out_n = N_ROUTES;
+	return routes;
+}
+
+/* Says which paths there are, each once: the routes of one path stand together. */
+static void
+answer_nothing(const struct exchange *exchange)
+{
+	struct tally_error err = { 0 };
+	char paths[sizeof err.detail - 32] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_ROUTES && n < sizeof paths; i++) {
+		if (i > 0 && strcmp(routes[i].path, routes[i - 1].path) == 0)
+			continue;
+		n += (size_t)snprintf(paths + n, sizeof paths - n, "%s%s", i > 0 ? ", " : "",
+				      routes[i].path);
+	}
+	(void)tally_fail(&err, TALLY_NOT_FOUND, "there are %s", paths);
+	exchange_problem(exchange, &err, NULL);
+}
 
 static void
-answer_json(struct gateway *gateway, struct http_request *request, char *text)
+answer_other_method(const struct exchange *exchange, const char *path)
 {
 	struct http_response response;
 	struct tally_error err = { 0 };
+	char allow[ROUTE_ALLOW_BYTES];
 
-	if (!text) {
-		(void)tally_fail(&err, TALLY_NO_MEMORY, "out of memory");
-		answer_problem(gateway, request, &err, NULL);
+	route_allow(routes, N_ROUTES, path, allow);
+	(void)tally_fail(&err, TALLY_METHOD_NOT_ALLOWED, "here are %s", allow);
+	exchange_set_problem(&response, &err, NULL);
+	http_response_header(&response, "Allow", allow);
+	exchange_reply(exchange, &response);
+}
+
+/* Takes the trace over from the request's header, or begins one. */
+static void
+read_trace(struct exchange *exchange, bool is_refused)
+{
+	/* Of a refused request nothing may be read. */
+	const char *text =
+	    is_refused ? NULL : http_request_header(exchange->request, "traceparent");
+
+	if (text && tally_trace_parse(text, strlen(text), &exchange->trace))
 		return;
-	}
-	http_response_init(&response, 200);
-	http_response_header(&response, "Content-Type", "application/json");
-	http_response_owned(&response, text, strlen(text));
-	http_reply(request, &response);
-}
-
-static void
-get_livez(struct gateway *gateway, struct http_request *request, const char *rest)
-{
-	(void)gateway;
-	(void)rest;
-	http_reply_text(request, 200, "ok\n");
-}
-
-bool
-gateway_is_ready(struct gateway *gateway)
-{
-	return atomic_load(&gateway->is_ready);
-}
-
-static void
-get_readyz(struct gateway *gateway, struct http_request *request, const char *rest)
-{
-	(void)rest;
-	if (atomic_load(&gateway->is_stopping))
-		http_reply_text(request, 503, "stopping\n");
-	else if (!gateway_is_ready(gateway))
-		http_reply_text(request, 503,
-				"Kafka's metadata and the reply partition are not known "
-				"yet\n");
-	else
-		http_reply_text(request, 200, "ok\n");
-}
-
-static void
-get_metrics(struct gateway *gateway, struct http_request *request, const char *rest)
-{
-	(void)gateway;
-	(void)rest;
-	http_reply_metrics(request);
-}
-
-/* Says which datasets there are. */
-static void
-answer_unknown(struct gateway *gateway, struct http_request *request)
-{
-	const struct catalog *catalog = gateway->options.catalog;
-	struct tally_error err = { 0 };
-	char names[400] = "";
-	size_t n = 0;
-
-	for (size_t i = 0; i < catalog_count(catalog) && n < sizeof names; i++)
-		n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i > 0 ? ", " : "",
-				      catalog_at(catalog, i)->name);
-	(void)tally_fail(&err, TALLY_UNKNOWN_DATASET, "there is no such dataset; there are: %s",
-			 names);
-	answer_problem(gateway, request, &err, NULL);
-}
-
-static const struct definition *
-find_dataset(struct gateway *gateway, const char *rest)
-{
-	size_t len = strlen(rest);
-
-	if (len > 0 && rest[len - 1] == '/')
-		len--;
-	return catalog_find(gateway->options.catalog, rest, len);
-}
-
-static void
-get_datasets(struct gateway *gateway, struct http_request *request, const char *rest)
-{
-	if (rest[0] == '/' && rest[1] != '\0') {
-		const struct definition *definition = find_dataset(gateway, rest + 1);
-		if (definition)
-			answer_json(gateway, request, schema_of_dataset(definition));
-		else
-			answer_unknown(gateway, request);
-		return;
-	}
-	answer_json(gateway, request, schema_of_catalog(gateway->options.catalog));
-}
-
-static void
-get_rows(struct gateway *gateway, struct http_request *request, const char *rest)
-{
-	const struct definition *definition = find_dataset(gateway, rest);
-
-	if (definition)
-		gateway_ask(gateway, request, definition);
-	else
-		answer_unknown(gateway, request);
-}
-
-static const struct route {
-	const char *path;
-	bool has_rest; /* the path goes on */
-	void (*get)(struct gateway *, struct http_request *, const char *rest);
-} routes[] = {
-	{ "/api/",        true,  get_rows     },
-        { "/v1/datasets", true,  get_datasets },
-	{ "/livez",       false, get_livez    },
-        { "/readyz",      false, get_readyz   },
-	{ "/metrics",     false, get_metrics  },
-};
-
-/* The route of a path, and what follows it; NULL without one. */
-static const struct route *
-find_route(const char *path, const char **out_rest)
-{
-	for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-		size_t len = strlen(routes[i].path);
-		if (strncmp(path, routes[i].path, len) != 0)
-			continue;
-		*out_rest = path + len;
-		bool ends = **out_rest == '\0' || **out_rest == '/' || path[len - 1] == '/';
-		if (ends && (routes[i].has_rest || **out_rest == '\0'))
-			return &routes[i];
-	}
-	return NULL;
+	if (tally_trace_make(&exchange->trace) != TALLY_OK)
+		exchange->trace.text[0] = '\0';
 }
 
 void
 gateway_on_request(void *ctx, struct http_request *request)
 {
-	struct gateway *gateway = ctx;
 	const struct tally_error *refusal = http_request_refusal(request);
-	struct tally_error err = { 0 };
-	const char *rest;
+	struct exchange exchange = { .gateway = ctx, .request = request };
 
+	read_trace(&exchange, refusal != NULL);
 	if (refusal) {
-		answer_problem(gateway, request, refusal, NULL);
+		exchange_problem(&exchange, refusal, NULL);
 		return;
 	}
-	const struct route *route = find_route(http_request_target(request)->path, &rest);
-	const char *method = http_request_method(request);
-	if (!route) {
-		(void)tally_fail(&err, TALLY_NOT_FOUND,
-				 "there are /api/{dataset}/, /v1/datasets, /livez, /readyz and "
-				 "/metrics");
-		answer_problem(gateway, request, &err, NULL);
-	} else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-		(void)tally_fail(&err, TALLY_METHOD_NOT_ALLOWED, "use GET or HEAD here");
-		answer_problem(gateway, request, &err, NULL);
-	} else {
-		route->get(gateway, request, rest);
-	}
+	const char *path = http_request_target(request)->path;
+	struct route_match match = route_find(routes, N_ROUTES, http_request_method(request), path);
+	exchange.route = match.route;
+	exchange.variable = match.variable;
+	exchange.variable_len = match.variable_len;
+	if (!match.route && match.is_path)
+		answer_other_method(&exchange, path);
+	else if (!match.route)
+		answer_nothing(&exchange);
+	else if (!match.route->needs_key || exchange_admit(&exchange))
+		match.route->handle(&exchange);
 }

@@ -9,8 +9,9 @@
 #include "base/clock.h"
 
 struct conn *
-http_conn_open(struct http_server *server, int fd)
+http_conn_open(struct http_turn *turn, int fd)
 {
+	struct http_server *server = turn->server;
 	struct conn *conn = NULL;
 
 	pthread_mutex_lock(&server->table_lock);
@@ -22,6 +23,7 @@ http_conn_open(struct http_server *server, int fd)
 	if (!conn)
 		return NULL;
 	pthread_mutex_lock(&conn->lock);
+	conn->turn = turn;
 	conn->fd = fd;
 	conn->serial++;
 	conn->phase = CONN_IDLE;
@@ -94,11 +96,20 @@ http_conn_is_answered(struct conn *conn)
 	return is_answered;
 }
 
-bool
-http_conn_waiting(struct conn *conn)
+/* Without kernel memory it goes unwatched. */
+void
+http_conn_watch_locked(struct conn *conn)
 {
 	struct epoll_event event = { .events = EPOLLRDHUP | EPOLLONESHOT,
 				     .data.u64 = (uint64_t)conn->serial << 32 | conn->slot };
+
+	(void)epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event);
+	conn->is_watched = true;
+}
+
+bool
+http_conn_waiting(struct conn *conn)
+{
 	bool is_waiting;
 
 	pthread_mutex_lock(&conn->lock);
@@ -107,8 +118,7 @@ http_conn_waiting(struct conn *conn)
 		conn->request->stage = REQUEST_SUSPENDED;
 	if (is_waiting && !conn->request->is_settled) {
 		conn->phase = CONN_WAITING;
-		/* Without kernel memory the request waits unwatched. */
-		(void)epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event);
+		conn->is_watched = false; /* most are answered before the next tick */
 	}
 	pthread_mutex_unlock(&conn->lock);
 	return is_waiting;
@@ -122,7 +132,7 @@ http_conn_settle(struct conn *conn)
 	pthread_mutex_lock(&conn->lock);
 	assert(!conn->request->is_settled);
 	conn->request->is_settled = true;
-	if (conn->phase == CONN_WAITING)
+	if (conn->phase == CONN_WAITING && conn->is_watched)
 		(void)epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
 	conn->phase = CONN_HANDLED;
 	while (conn->is_calling && !is_watcher)
@@ -154,15 +164,65 @@ http_conn_sending(struct conn *conn)
 	pthread_mutex_unlock(&conn->lock);
 }
 
+bool
+http_conn_pause(struct conn *conn)
+{
+	bool is_cut;
+
+	pthread_mutex_lock(&conn->lock);
+	is_cut = conn->phase == CONN_CUT;
+	if (!is_cut) {
+		conn->phase = CONN_PAUSED;
+		http_conn_watch_locked(conn);
+	}
+	pthread_mutex_unlock(&conn->lock);
+	return !is_cut;
+}
+
 void
-http_conn_cut(struct conn *conn)
+http_conn_go_on(struct conn *conn)
+{
+	struct MHD_Connection *mhd = NULL;
+
+	pthread_mutex_lock(&conn->lock);
+	if (conn->phase == CONN_PAUSED) {
+		(void)epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+		conn->phase = CONN_SENDING;
+		conn->has_base = false;
+		mhd = conn->request->mhd;
+	}
+	pthread_mutex_unlock(&conn->lock);
+	/* Suspended, it cannot go away. */
+	if (mhd)
+		http_turn_resume(conn->turn, mhd);
+}
+
+bool
+http_conn_is_cut(struct conn *conn)
+{
+	bool is_cut;
+
+	pthread_mutex_lock(&conn->lock);
+	is_cut = conn->phase == CONN_CUT;
+	pthread_mutex_unlock(&conn->lock);
+	return is_cut;
+}
+
+void
+http_conn_cut_locked(struct conn *conn)
 {
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
-	pthread_mutex_lock(&conn->lock);
 	conn->phase = CONN_CUT;
 	/* Dissolves the association: connect(2). */
 	(void)connect(conn->fd, &nowhere, sizeof nowhere);
+}
+
+void
+http_conn_cut(struct conn *conn)
+{
+	pthread_mutex_lock(&conn->lock);
+	http_conn_cut_locked(conn);
 	pthread_mutex_unlock(&conn->lock);
 }
 

@@ -6,6 +6,10 @@
  * It parses in place and puts NULs where it cut, so what it found can be compared with where it
  * lies: each name must begin two bytes after the value before it has ended, and after the last one
  * there must be exactly one empty line.  Any folding, bare LF or NUL breaks that chain.
+ *
+ * The lines of chunks we never see, and there it takes a bare LF, too, and anything in an
+ * extension.  So a request in chunks is the last of its connection: whatever others take for its
+ * end, nothing behind it is read as a request.
  * NOTE: a NUL in the place of a CR (NUL LF) cannot be told from CR LF; both end a line. */
 #include "http/inner.h"
 
@@ -172,6 +176,7 @@ check_framing(struct reading *reading, bool is_1_0)
 		return "the request is HTTP/1.0 and has a Transfer-Encoding";
 	if (reading->coding && strcasecmp(reading->coding, "chunked") != 0)
 		return "the request's Transfer-Encoding is not chunked";
+	reading->request->is_chunked = reading->coding != NULL;
 	return reading->length ? check_length(reading->request, reading->length) : NULL;
 }
 

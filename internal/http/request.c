@@ -194,7 +194,7 @@ hand_over(struct http_request *request)
 		return send_answer(request);
 	MHD_suspend_connection(request->mhd);
 	if (!http_conn_waiting(request->conn))
-		MHD_resume_connection(request->mhd);
+		http_turn_resume(request->conn->turn, request->mhd);
 	return true;
 }
 
@@ -218,6 +218,13 @@ http_request_call(struct http_request *request, const struct http_line *line, co
 
 /* ---- the answer -------------------------------------------------------------- */
 
+ssize_t
+http_read_cut(char *out)
+{
+	out[0] = '\n';
+	return 1;
+}
+
 static ssize_t
 read_stream(void *ctx, uint64_t offset, char *out, size_t max)
 {
@@ -229,11 +236,8 @@ read_stream(void *ctx, uint64_t offset, char *out, size_t max)
 		return n;
 	if (n == 0)
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	/* Told of an error, libmicrohttpd 0.9.75 forgets the connection without closing it.  So it
-	 * gets a byte that it can no longer send, and closes. */
 	http_conn_cut(stream->conn);
-	out[0] = '\n';
-	return 1;
+	return http_read_cut(out);
 }
 
 static void
@@ -268,6 +272,8 @@ build_body(struct conn *conn, const struct http_response *response)
 {
 	if (response->kind == HTTP_BODY_STREAM)
 		return build_stream(conn, response);
+	if (response->kind == HTTP_BODY_PUSH)
+		return http_push_build(response->ctx, conn);
 	/* libmicrohttpd only reads it. */
 	return MHD_create_response_from_buffer_with_free_callback_cls(
 	    response->len, (void *)(uintptr_t)response->data, response->free_body, response->ctx);
@@ -295,7 +301,7 @@ build(const struct http_request *request, struct http_response *response, bool i
 	}
 	for (size_t i = 0; i < response->n_headers; i++)
 		add_header(server, answer, response->names[i], response->values[i]);
-	if (request->is_refused || atomic_load(&server->is_quiescing))
+	if (request->is_refused || request->is_chunked || atomic_load(&server->is_quiescing))
 		add_header(server, answer, "Connection", "close");
 	http_response_static(response, "", 0);
 	return answer;
@@ -306,11 +312,12 @@ http_reply(struct http_request *request, struct http_response *response)
 {
 	struct http_server *server = request->server;
 	struct MHD_Connection *mhd = request->mhd;
+	struct http_turn *turn = request->conn->turn;
 	bool is_gone = http_conn_settle(request->conn);
 
 	request->status = response->status;
 	if (http_conn_answered(request->conn, build(request, response, is_gone)))
-		MHD_resume_connection(mhd);
+		http_turn_resume(turn, mhd);
 	/* The last touch: with no request waiting the server may be stopped. */
 	atomic_fetch_sub(&server->n_waiting, 1);
 }

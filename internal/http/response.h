@@ -18,6 +18,7 @@ enum http_body_kind {
 	HTTP_BODY_STATIC,  /* lives for ever */
 	HTTP_BODY_FOREIGN, /* free_body(ctx) when sent */
 	HTTP_BODY_STREAM,  /* read(ctx, ...), then free_body(ctx) */
+	HTTP_BODY_PUSH,    /* ctx is a struct http_push: push.h */
 };
 
 struct http_response {

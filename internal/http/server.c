@@ -54,15 +54,15 @@ static void
 on_connection(void *ctx, struct MHD_Connection *mhd, void **slot,
 	      enum MHD_ConnectionNotificationCode code)
 {
-	struct http_server *server = ctx;
+	struct http_turn *turn = ctx;
 	const union MHD_ConnectionInfo *info;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		http_conn_close(server, *slot);
+		http_conn_close(turn->server, *slot);
 		return;
 	}
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-	*slot = http_conn_open(server, info->connect_fd);
+	*slot = http_conn_open(turn, info->connect_fd);
 	if (!*slot)
 		(void)shutdown(info->connect_fd, SHUT_RDWR);
 }
@@ -138,33 +138,34 @@ make_table(struct http_server *server, struct tally_error *err)
 	return TALLY_OK;
 }
 
-static tally_status
-start_daemon(struct http_server *server, struct tally_error *err)
+struct MHD_Daemon *
+http_daemon_start(struct http_turn *turn)
 {
-	const struct http_server_options *options = &server->options;
-	/* Each thread has its share; which one a connection gets is not ours to say. */
-	unsigned limit = (server->n_conns + 1) * options->n_threads;
-	/* One thread is no pool. */
-	enum MHD_OPTION name =
-	    options->n_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END;
-	struct MHD_OptionItem pool[] = {
-		{ name,           (intptr_t)options->n_threads, NULL },
-                { MHD_OPTION_END, 0,                            NULL }
-	};
+	struct http_server *server = turn->server;
 
-	server->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO
-		| MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
+	/* Which connections a turn gets is not ours to say, so each may have all of them. */
+	return MHD_start_daemon(
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG
+		| MHD_USE_NO_LISTEN_SOCKET,
 	    0, NULL, NULL, on_call, server, MHD_OPTION_EXTERNAL_LOGGER, on_line, server,
-	    MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-	    HEAD_BYTES + options->max_target_bytes, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
-	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, server, MHD_OPTION_NOTIFY_COMPLETED,
-	    on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-	    MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
-	if (!server->daemon)
-		return tally_fail(err, TALLY_INTERNAL_ERROR, "cannot start the HTTP server: %s",
-				  strerror(errno));
-	return TALLY_OK;
+	    MHD_OPTION_CONNECTION_LIMIT, server->n_conns + 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    HEAD_BYTES + server->options.max_target_bytes, MHD_OPTION_URI_LOG_CALLBACK, on_target,
+	    server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, server,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+	    on_connection, turn, MHD_OPTION_END);
+}
+
+static tally_status
+start_turns(struct http_server *server, struct tally_error *err)
+{
+	tally_status status = TALLY_OK;
+
+	server->turns = calloc(server->options.n_threads, sizeof *server->turns);
+	if (!server->turns)
+		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	for (unsigned i = 0; status == TALLY_OK && i < server->options.n_threads; i++)
+		status = http_turn_start(&server->turns[i], server, err);
+	return status;
 }
 
 /* Signals are the main thread's: ours are born with all of them blocked. */
@@ -176,7 +177,7 @@ start_threads(struct http_server *server, struct tally_error *err)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	status = start_daemon(server, err);
+	status = start_turns(server, err);
 	if (status == TALLY_OK)
 		status = http_watch_start(server, err);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -253,8 +254,9 @@ http_server_stop(struct http_server *server)
 		return;
 	assert(atomic_load(&server->n_waiting) == 0);
 	http_watch_stop(server);
-	if (server->daemon)
-		MHD_stop_daemon(server->daemon);
+	for (unsigned i = 0; server->turns && i < server->options.n_threads; i++)
+		http_turn_stop(&server->turns[i]);
+	free(server->turns);
 	close_fd(server->epoll_fd);
 	close_fd(server->wake_fd);
 	for (uint32_t i = 0; server->conns && i < server->n_conns; i++) {
@@ -275,5 +277,6 @@ http_server_stats(struct http_server *server)
 		.waiting = atomic_load(&server->n_waiting),
 		.gone = atomic_load(&server->n_gone),
 		.reaped = atomic_load(&server->n_reaped),
+		.streams = atomic_load(&server->n_streams),
 	};
 }

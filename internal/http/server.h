@@ -24,6 +24,7 @@
 
 struct http_request;
 struct http_server;
+struct watchdog; /* base/watchdog.h */
 
 typedef void http_handler_fn(void *ctx, struct http_request *request);
 typedef void http_gone_fn(void *ctx);
@@ -42,7 +43,8 @@ struct http_server_options {
 	int stall_timeout_ms;   /* without progress of an answer; and 16 KiB/s at least */
 	http_handler_fn *handler;
 	void *ctx;
-	http_log_fn *on_log; /* may be NULL */
+	http_log_fn *on_log;       /* may be NULL */
+	struct watchdog *watchdog; /* of the threads that serve; NULL: nobody watches them */
 };
 
 /* Counters; read at any time. */
@@ -51,6 +53,7 @@ struct http_server_stats {
 	uint64_t waiting;     /* requests without an answer yet */
 	uint64_t gone;        /* clients that left while they waited */
 	uint64_t reaped;      /* connections closed because they were too slow */
+	uint64_t streams;     /* pushed bodies (push.h) on their way */
 };
 
 /* Begins to listen.  TALLY_WRONG_SETTING: the address cannot be used (taken, not ours, malformed),
@@ -65,10 +68,12 @@ unsigned http_server_port(const struct http_server *server);
 /* Takes no more connections; answers from now on close theirs. */
 void http_server_quiesce(struct http_server *server);
 
-/* Waits until no answer is on its way to its client, at most timeout_ms: a stop would cut it. */
+/* Waits until no answer is on its way to its client, at most timeout_ms: a stop would cut it.  A
+ * pushed body that was not ended is not waited for while it has nothing to send. */
 void http_server_drain(struct http_server *server, int timeout_ms);
 
-/* Stops and frees the server; no request may be waiting.  Accepts NULL. */
+/* Stops and frees the server; no request may be waiting, and every pushed body must be freed by its
+ * writer.  Accepts NULL. */
 void http_server_stop(struct http_server *server);
 
 /* A snapshot of the counters. */

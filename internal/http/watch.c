@@ -1,18 +1,17 @@
 /* watch.c - the watcher and what it does to slow connections.
  *
  * libmicrohttpd 0.9.75 does not look at a suspended connection, and knows only inactivity: one byte
- * a second keeps a connection for ever.  So the watcher has its own epoll for the sockets of
- * waiting requests, and looks at every connection a few times within the shortest limit.  What came
- * in, what the client has acknowledged and whether it has left is asked of the kernel (TCP_INFO).
+ * a second keeps a connection for ever.  So the watcher looks at every connection a few times
+ * within the shortest limit, and has its own epoll for the sockets of requests that still wait
+ * then.  What came in, what the client has acknowledged and whether it has left is asked of the
+ * kernel (TCP_INFO).
  *
- * It accepts, too: MHD_quiesce_daemon of 0.9.75 aborts the process when one of the pool's threads
- * takes the listening socket out of its epoll set at the same moment. */
+ * It accepts, too, and hands each connection to one of the turns. */
 #include "http/inner.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/tcp.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,19 +34,34 @@
 
 /* ---- clients that leave ------------------------------------------------------ */
 
+/* A pushed body: its writer is told when libmicrohttpd lets go of it, which it does once it is
+ * resumed and cannot send. */
 static void
-on_left(struct http_server *server, uint64_t id)
+on_left_paused(struct conn *conn, uint32_t serial)
 {
-	struct conn *conn = &server->conns[(uint32_t)id];
+	struct MHD_Connection *mhd = NULL;
+
+	pthread_mutex_lock(&conn->lock);
+	if (conn->serial == serial && conn->phase == CONN_PAUSED) {
+		(void)epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+		http_conn_cut_locked(conn);
+		mhd = conn->request->mhd;
+	}
+	pthread_mutex_unlock(&conn->lock);
+	if (mhd)
+		http_turn_resume(conn->turn, mhd);
+}
+
+static void
+on_left_waiting(struct conn *conn, uint32_t serial)
+{
 	http_gone_fn *on_gone = NULL;
 	void *ctx = NULL;
 
 	pthread_mutex_lock(&conn->lock);
-	/* The event may be of a request that was answered while it was under way. */
-	if (conn->serial == (uint32_t)(id >> 32) && conn->phase == CONN_WAITING
-	    && !conn->request->is_gone) {
+	if (conn->serial == serial && conn->phase == CONN_WAITING && !conn->request->is_gone) {
 		conn->request->is_gone = true;
-		atomic_fetch_add(&server->n_gone, 1);
+		atomic_fetch_add(&conn->server->n_gone, 1);
 		on_gone = conn->request->on_gone;
 		ctx = conn->request->gone_ctx;
 		conn->is_calling = on_gone != NULL;
@@ -60,6 +74,16 @@ on_left(struct http_server *server, uint64_t id)
 	conn->is_calling = false;
 	pthread_cond_broadcast(&conn->called);
 	pthread_mutex_unlock(&conn->lock);
+}
+
+/* The event may be of a request that was answered while it was under way. */
+static void
+on_left(struct http_server *server, uint64_t id)
+{
+	struct conn *conn = &server->conns[(uint32_t)id];
+
+	on_left_waiting(conn, (uint32_t)(id >> 32));
+	on_left_paused(conn, (uint32_t)(id >> 32));
 }
 
 /* ---- connections that are too slow ------------------------------------------- */
@@ -152,6 +176,8 @@ reap(struct http_server *server)
 			conn->phase = CONN_CUT;
 			(void)shutdown(conn->fd, SHUT_RDWR);
 		}
+		if (conn->phase == CONN_WAITING && !conn->is_watched)
+			http_conn_watch_locked(conn);
 		pthread_mutex_unlock(&conn->lock);
 	}
 }
@@ -186,17 +212,6 @@ may_accept(struct http_server *server)
 	return has_room(server);
 }
 
-static void
-give(struct http_server *server, int fd, const struct sockaddr *address, socklen_t len)
-{
-	atomic_fetch_add(&server->n_open, 1);
-	/* It closes the socket when it fails. */
-	if (MHD_add_connection(server->daemon, fd, address, len) != MHD_YES) {
-		atomic_fetch_sub(&server->n_open, 1);
-		http_log(server, LOG_WARNING, "a connection was dropped: %s", strerror(errno));
-	}
-}
-
 static bool
 is_fleeting(int error)
 {
@@ -206,23 +221,19 @@ is_fleeting(int error)
 static void
 accept_some(struct http_server *server)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_storage space;
-	} from;
-
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		socklen_t len = sizeof from;
 		int fd;
 
 		if (!may_accept(server)) {
 			set_paused(server, true);
 			return;
 		}
-		fd = accept4(server->listen_fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0)
-			give(server, fd, &from.any, len);
-		else if (errno == EAGAIN)
+		fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			atomic_fetch_add(&server->n_open, 1);
+			http_turn_give(&server->turns[(unsigned)fd % server->options.n_threads],
+				       fd);
+		} else if (errno == EAGAIN)
 			return;
 		else if (!is_fleeting(errno)) {
 			/* No descriptors, no memory: the next tick tries again. */
