@@ -27,9 +27,9 @@ turn_slots(struct age *age, int64_t now_mono_ms)
 }
 
 int64_t
-age_of(struct age *age, int64_t stamp_unix_ms, int64_t now_unix_ms, int64_t now_mono_ms)
+age_of(struct age *age, int64_t stamp_unix_ms, int64_t now_mono_ms)
 {
-	int64_t difference = now_unix_ms - stamp_unix_ms;
+	int64_t difference = now_mono_ms - stamp_unix_ms;
 	int64_t smallest = difference;
 
 	turn_slots(age, now_mono_ms);

@@ -2,8 +2,9 @@
  *
  * The broker stamps each message (LogAppendTime) with its own clock, which may be off from ours.
  * The smallest difference seen within the last minute is taken as that offset: a message that
- * arrived at once had age 0.  So age = (now - stamp) - smallest difference of the last minute; a
- * jump of either clock is forgotten after a minute.  One thread. */
+ * arrived at once had age 0.  So age = (now - stamp) - smallest difference of the last minute.  Now
+ * is monotonic: our wall clock may jump as it likes, and a jump of the broker's is forgotten after
+ * a minute.  One thread. */
 #ifndef WORKER_AGE_H
 #define WORKER_AGE_H
 
@@ -21,8 +22,8 @@ struct age {
 /* Starts without any observation, at a monotonic time. */
 void age_init(struct age *age, int64_t now_mono_ms);
 
-/* The age in ms (>= 0) of a message with the given stamp, at a Unix time of ours; the message
+/* The age in ms (>= 0) of a message with the given stamp, at a monotonic time of ours; the message
  * itself is the newest observation. */
-int64_t age_of(struct age *age, int64_t stamp_unix_ms, int64_t now_unix_ms, int64_t now_mono_ms);
+int64_t age_of(struct age *age, int64_t stamp_unix_ms, int64_t now_mono_ms);
 
 #endif

@@ -11,157 +11,51 @@
 #include "worker/lane_inner.h"
 
 #define QUEUE_MAX         1024 /* queries that wait for a connection of one source */
-#define REPLY_TIMEOUT_MS  5000
 #define LETTER_TIMEOUT_MS 30000
-#define WARM_MS           5000
 #define LEAVE_MS          3000
-
-static void
-add_metrics(struct lane *lane)
-{
-	struct lane_metrics *metrics = &lane->metrics;
-
-	metrics->requests = metrics_counter(
-	    "tally_requests_total", "Requests answered by this worker", "dataset", "outcome");
-	metrics->step_seconds =
-	    metrics_histogram("tally_step_seconds", "Time of one step of a batch", "dataset",
-			      "step", &metrics_seconds);
-	metrics->source_errors =
-	    metrics_counter("tally_source_errors_total", "Requests that failed because of a source",
-			    "source", "sqlstate");
-	metrics->batch_requests = metric_series(metrics_histogram("tally_batch_requests",
-								  "Requests that ran as one batch",
-								  NULL, NULL, &metrics_counts),
-						NULL, NULL);
-	metrics->queue_age = metric_series(metrics_histogram("tally_queue_age_seconds",
-							     "Age of requests when they were taken",
-							     NULL, NULL, &metrics_seconds),
-					   NULL, NULL);
-	metrics->running = metric_series(
-	    metrics_gauge("tally_batches_running", "Batches under way", NULL, NULL), NULL, NULL);
-	metrics->dead_letters =
-	    metric_series(metrics_counter("tally_dead_letters_total",
-					  "Requests that could not be parsed", NULL, NULL),
-			  NULL, NULL);
-}
-
-/* ---- values that others keep ---- */
-
-static double
-read_open(void *ctx)
-{
-	struct lane *lane = ctx;
-
-	return (double)atomic_load(&lane->n_open);
-}
-
-static double
-read_lag(void *ctx)
-{
-	struct lane *lane = ctx;
-
-	return lane->group ? (double)kafka_group_lag(lane->group) : -1.0;
-}
-
-static double
-read_pending(void *ctx)
-{
-	struct lane *lane = ctx;
-
-	return (double)kafka_producer_pending(lane->replies);
-}
-
-static double
-read_errors(void *ctx)
-{
-	struct source *source = ctx;
-
-	return (double)atomic_load(&source->stats.errors);
-}
-
-static double
-read_reconnects(void *ctx)
-{
-	struct source *source = ctx;
-
-	return (double)atomic_load(&source->stats.reconnects);
-}
-
-static double
-read_connected(void *ctx)
-{
-	struct source *source = ctx;
-
-	return (double)atomic_load(&source->stats.connected);
-}
-
-static void
-add_callbacks(struct lane *lane)
-{
-	struct metric *errors = metrics_counter("tally_source_query_errors_total",
-						"Queries of a source that failed", "source", NULL);
-	struct metric *reconnects = metrics_counter("tally_source_reconnects_total",
-						    "Connections opened again", "source", NULL);
-	struct metric *connected =
-	    metrics_gauge("tally_source_connections", "Connections that are up", "source", NULL);
-
-	metrics_callback(
-	    metrics_gauge("tally_requests_open", "Requests taken and not answered", NULL, NULL),
-	    NULL, NULL, read_open, lane);
-	metrics_callback(
-	    metrics_gauge("tally_kafka_lag",
-			  "Messages of the assigned partitions not committed; -1 unknown", "topic",
-			  NULL),
-	    lane->options.topic, NULL, read_lag, lane);
-	metrics_callback(metrics_gauge("tally_kafka_queue_messages",
-				       "Messages on their way to the broker", "topic", NULL),
-			 TALLY_TOPIC_REPLIES, NULL, read_pending, lane);
-	for (size_t i = 0; i < lane->plan_sources.n; i++) {
-		struct source *source = lane->sources[i];
-		metrics_callback(errors, source->name, NULL, read_errors, source);
-		metrics_callback(reconnects, source->name, NULL, read_reconnects, source);
-		metrics_callback(connected, source->name, NULL, read_connected, source);
-	}
-}
-
-static void
-forget_callbacks(struct lane *lane)
-{
-	metrics_forget(lane);
-	for (size_t i = 0; i < lane->plan_sources.n; i++)
-		metrics_forget(lane->sources[i]);
-}
 
 /* ---- plans ---- */
 
-/* Joins the group, once the definitions are known to fit, or to wait for a database. */
-static void
-join_group(struct lane *lane)
+void
+lane_fail(struct lane *lane, const struct tally_error *err)
+{
+	if (!lane->is_failed)
+		lane->options.events.on_fatal(lane->options.events.ctx, err);
+	lane->is_failed = true;
+}
+
+void
+lane_join(struct lane *lane)
 {
 	const struct kafka_group_options options = {
-		.group = lane->options.group,
-		.topic = lane->options.topic,
+		.group = lane->kind->group,
+		.topic = lane->kind->topic,
 		.on_message = lane_on_message,
 		.ctx = lane,
-		.max_uncommitted = (int)lane->options.config->intake_max,
+		.max_uncommitted = lane->limits.max_uncommitted,
+		.on_suspect = lane_on_suspect,
+		.on_news = lane_on_news,
+		.is_stuck = lane_is_stuck,
 	};
 	struct tally_error err = { 0 };
 
-	if (lane->group)
+	if (lane->group || lane->is_failed || !lane->may_join)
 		return;
+	if (!lane->is_prepared)
+		lane->is_prepared = lane->kind->prepare(lane);
+	if (!lane->is_prepared)
+		return; /* lane_retry comes back */
 	struct kafka_group *group;
 	if (kafka_group_start(lane->options.kafka, &options, &group, &err) == TALLY_OK)
 		lane->group = group;
 	else
-		lane->options.events.on_fatal(lane->options.events.ctx, &err);
+		lane_fail(lane, &err);
 }
 
 static void
 on_wrong(void *ctx, const struct tally_error *err)
 {
-	struct lane *lane = ctx;
-
-	lane->options.events.on_fatal(lane->options.events.ctx, err);
+	lane_fail(ctx, err);
 }
 
 static void
@@ -169,7 +63,8 @@ on_ready(void *ctx)
 {
 	struct lane *lane = ctx;
 
-	join_group(lane);
+	lane->may_join = true;
+	lane_join(lane);
 	atomic_store(&lane->is_ready, true);
 	lane->options.events.on_ready(lane->options.events.ctx);
 }
@@ -180,7 +75,8 @@ on_away(void *ctx, const struct definition *definition, const struct tally_error
 	struct lane *lane = ctx;
 
 	log_warn("dataset is not ready", LOG_STR("dataset", definition->name), LOG_ERROR(err));
-	join_group(lane);
+	lane->may_join = true;
+	lane_join(lane);
 }
 
 /* ---- making ---- */
@@ -191,13 +87,13 @@ open_sources(struct lane *lane, struct tally_error *err)
 	const struct config *config = lane->options.config;
 
 	for (size_t i = 0; i < config->n_sources; i++) {
-		const struct postgres_options options = {
+		const struct source_options options = {
 			.name = config->sources[i].name,
 			.url = config->sources[i].value,
 			.loop = lane->loop,
 			.connections = (size_t)config->source_connections,
 			.queue_max = QUEUE_MAX,
-			.query_timeout_ms = (int)config->query_timeout_ms,
+			.query_timeout_ms = lane->limits.query_timeout_ms,
 			.seed = lane->run_seed + i,
 		};
 		tally_status status = source_open(&options, &lane->sources[i], err);
@@ -220,8 +116,9 @@ make_plans(struct lane *lane, struct tally_error *err)
 static tally_status
 make_producers(struct lane *lane, struct tally_error *err)
 {
-	tally_status status = kafka_producer_start(lane->options.kafka, KAFKA_LEADER,
-						   REPLY_TIMEOUT_MS, &lane->replies, err);
+	const struct lane_kind *kind = lane->kind;
+	tally_status status = kafka_producer_start(lane->options.kafka, kind->durability,
+						   kind->answer_timeout_ms, &lane->answers, err);
 	if (status != TALLY_OK)
 		return status;
 	return kafka_producer_start(lane->options.kafka, KAFKA_ALL, LETTER_TIMEOUT_MS,
@@ -232,12 +129,8 @@ static void *
 run_thread(void *ctx)
 {
 	struct lane *lane = ctx;
-	struct tally_error err = { 0 };
-	int n;
 
-	/* Else the first replies would wait for the topic's metadata. */
-	if (kafka_producer_warm(lane->replies, TALLY_TOPIC_REPLIES, WARM_MS, &n, &err) != TALLY_OK)
-		log_warn("no metadata of the replies' topic yet", LOG_ERROR(&err));
+	lane->is_prepared = lane->kind->prepare(lane);
 	plans_describe(lane->plans);
 	lane_retry(lane);
 	loop_run(lane->loop);
@@ -247,6 +140,10 @@ run_thread(void *ctx)
 static tally_status
 start_thread(struct lane *lane, struct tally_error *err)
 {
+	lane->watched =
+	    (struct watched){ .pulse = loop_pulse(lane->loop), .name = lane->kind->name };
+	watchdog_add(lane->options.watchdog, &lane->watched);
+	solo_join(lane->options.solo, lane->options.seat, lane_on_floor, lane);
 	int error = pthread_create(&lane->thread, NULL, run_thread, lane);
 
 	if (error != 0)
@@ -270,10 +167,28 @@ make(struct lane *lane, struct tally_error *err)
 	if (status == TALLY_OK)
 		status = make_producers(lane, err);
 	if (status == TALLY_OK) {
-		add_callbacks(lane);
+		lane_metrics_callbacks(lane);
 		status = start_thread(lane, err);
 	}
 	return status;
+}
+
+static void
+on_again(void *ctx)
+{
+	lane_unpark(ctx);
+	lane_work(ctx);
+}
+
+/* A body was freed: there may be room to run again.  Any thread. */
+static void
+on_release(void *ctx)
+{
+	struct lane *lane = ctx;
+
+	if (atomic_load(&lane->store.held_bytes) <= lane->limits.held_bytes
+	    && atomic_exchange(&lane->is_held, false))
+		loop_wake(lane->loop);
 }
 
 tally_status
@@ -284,10 +199,19 @@ lane_start(const struct lane_options *options, struct lane **out_lane, struct ta
 
 	if (!lane)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
+	lane->kind = options->kind;
 	lane->options = *options;
+	lane->limits = lane->kind->limits(options->config);
+	lane->store = (struct answer_store){ .on_release = on_release, .ctx = lane };
 	lane->plan_sources.items = lane->sources;
 	lane->retry = (struct loop_timer){ .on_time = lane_retry, .ctx = lane };
+	lane->again = (struct loop_timer){ .on_time = on_again, .ctx = lane };
+	lane->alone.news = LANE_NO_NEWS;
+	TAILQ_INIT(&lane->fresh);
+	TAILQ_INIT(&lane->suspects);
 	TAILQ_INIT(&lane->waiting);
+	TAILQ_INIT(&lane->unsent);
+	TAILQ_INIT(&lane->parked);
 	TAILQ_INIT(&lane->returned);
 	TAILQ_INIT(&lane->running);
 	pthread_mutex_init(&lane->lock, NULL);
@@ -298,7 +222,7 @@ lane_start(const struct lane_options *options, struct lane **out_lane, struct ta
 	if (getrandom(&lane->run_seed, sizeof lane->run_seed, 0) != sizeof lane->run_seed)
 		lane->run_seed = (uint64_t)clock_mono_us();
 	age_init(&lane->age, clock_mono_ms());
-	add_metrics(lane);
+	lane_metrics_init(lane);
 	tally_status status = make(lane, err);
 	if (status != TALLY_OK) {
 		lane_stop(lane, 0);
@@ -345,15 +269,22 @@ end_work(struct lane *lane)
 	struct task *task;
 
 	lane_cancel_runs(lane);
-	kafka_producer_stop(lane->replies, 0);
+	/* In this order: an answer that is stored may be followed by a dead letter. */
+	kafka_producer_stop(lane->answers, 0);
 	kafka_producer_stop(lane->dead_letters, 0);
-	lane->replies = lane->dead_letters = NULL;
+	lane->answers = lane->dead_letters = NULL;
 	while (lane->intake && (task = queue_pop(lane->intake, 0)) != NULL)
 		lane_end(task, false);
+	lane_alone_end(lane);
+	drop_tasks(&lane->fresh);
 	drop_tasks(&lane->waiting);
+	drop_tasks(&lane->unsent);
+	drop_tasks(&lane->parked);
 	drop_tasks(&lane->returned);
-	if (lane->loop)
+	if (lane->loop) {
 		loop_timer_clear(lane->loop, &lane->retry);
+		loop_timer_clear(lane->loop, &lane->again);
+	}
 	if (lane->plans)
 		plans_stop(lane->plans);
 }
@@ -365,7 +296,20 @@ stop_thread(struct lane *lane)
 		return;
 	loop_stop(lane->loop);
 	pthread_join(lane->thread, NULL);
+	watchdog_remove(lane->options.watchdog, &lane->watched);
 	lane->has_thread = false;
+}
+
+void
+lane_quiesce(struct lane *lane)
+{
+	if (!lane)
+		return;
+	atomic_store(&lane->is_leaving, true);
+	if (lane->loop)
+		loop_wake(lane->loop);
+	if (lane->group)
+		kafka_group_quiesce(lane->group);
 }
 
 void
@@ -373,16 +317,16 @@ lane_stop(struct lane *lane, int drain_ms)
 {
 	if (!lane)
 		return;
-	if (lane->has_thread && lane->group) {
-		kafka_group_quiesce(lane->group);
+	lane_quiesce(lane);
+	if (lane->has_thread && lane->group)
 		wait_until_idle(lane, drain_ms);
-	}
-	forget_callbacks(lane);
+	lane_metrics_forget(lane);
 	stop_thread(lane);
 	/* The group may have been joined after the look above: nothing may come from it either. */
-	if (lane->group)
-		kafka_group_quiesce(lane->group);
+	lane_quiesce(lane);
 	end_work(lane);
+	if (lane->kind->fini)
+		lane->kind->fini(lane);
 	for (size_t i = 0; i < lane->plan_sources.n; i++)
 		source_free(lane->sources[i]);
 	plans_free(lane->plans);

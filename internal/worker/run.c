@@ -4,7 +4,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own.h"
 #include "worker/lane_inner.h"
+#include "worker/timing.h"
+
+#define LONG_MS     1000
+#define TRACE_ID_AT 3 /* in a traceparent */
 
 /* A distinct request of a run, and everybody who asked it. */
 struct run_request {
@@ -17,9 +22,15 @@ struct run {
 	struct engine_run *engine;
 	TAILQ_ENTRY(run) link;
 	uint64_t id;
+	int64_t started_ms;      /* Unix */
+	int64_t started_mono_ms; /* clock_mono_ms() */
+	bool is_long;            /* and that was told */
+	bool is_unwanted;        /* stopped because nobody wants it */
+	bool is_alone;           /* one request, on probation */
 	const char *dataset;
-	char timing[TALLY_TIMING_MAX + 1];
-	size_t timing_len;
+	int64_t began_us;
+	int64_t stepped_us;   /* the last step's end */
+	struct timing timing; /* its steps */
 	size_t n;
 	size_t n_tasks;
 	const struct params **params; /* n, for the engine */
@@ -48,6 +59,12 @@ mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
+uint64_t
+lane_random(struct lane *lane)
+{
+	return mix(lane->run_seed + UINT64_C(0x9E3779B97F4A7C15) * ++lane->n_runs);
+}
+
 static struct run *
 run_new(struct lane *lane, size_t max)
 {
@@ -60,7 +77,8 @@ run_new(struct lane *lane, size_t max)
 		n_slots *= 2;
 	run->lane = lane;
 	run->mask = n_slots - 1;
-	run->id = mix(lane->run_seed + UINT64_C(0x9E3779B97F4A7C15) * ++lane->n_runs);
+	run->id = lane_random(lane);
+	run->began_us = clock_mono_us();
 	run->params = calloc(max, sizeof *run->params);
 	run->requests = calloc(max, sizeof *run->requests);
 	run->slots = calloc(n_slots, sizeof *run->slots);
@@ -69,6 +87,14 @@ run_new(struct lane *lane, size_t max)
 		return NULL;
 	}
 	return run;
+}
+
+static void
+add_task(struct run *run, struct run_request *request, struct task *task)
+{
+	TAILQ_INSERT_TAIL(&request->tasks, task, link);
+	task->began_us = run->began_us;
+	run->n_tasks++;
 }
 
 /* Adds a task to its request; false when it would be one request too many. */
@@ -82,8 +108,7 @@ run_add(struct run *run, struct task *task, size_t max)
 		struct run_request *request = &run->requests[run->slots[slot] - 1];
 		const struct params *params = run->params[run->slots[slot] - 1];
 		if (request->hash == hash && params_equal(params, task->params)) {
-			TAILQ_INSERT_TAIL(&request->tasks, task, link);
-			run->n_tasks++;
+			add_task(run, request, task);
 			return true;
 		}
 		slot = (slot + 1) & run->mask;
@@ -93,27 +118,36 @@ run_add(struct run *run, struct task *task, size_t max)
 	struct run_request *request = &run->requests[run->n];
 	request->hash = hash;
 	TAILQ_INIT(&request->tasks);
-	TAILQ_INSERT_TAIL(&request->tasks, task, link);
+	add_task(run, request, task);
 	run->params[run->n] = task->params;
 	run->slots[slot] = (uint32_t)++run->n;
-	run->n_tasks++;
 	return true;
 }
 
-static void
-expire(struct task *task)
+bool
+lane_is_past(const struct task *task)
+{
+	return task->deadline_ms <= loop_now_ms(task->lane->loop) || lane_is_unwanted(task);
+}
+
+void
+lane_end_past(struct task *task)
 {
 	struct tally_error err = { 0 };
 
+	if (lane_is_unwanted(task)) {
+		lane_drop(task, "cancelled");
+		return;
+	}
 	(void)tally_fail(&err, TALLY_DEADLINE_EXCEEDED,
 			 "the wait ran out before a worker came to the request");
-	lane_reply_error(task, &err);
+	lane_answer_error(task, &err);
 }
 
 static bool
 may_share(const struct task *a, const struct task *b)
 {
-	return a->plan == b->plan && a->head.no_cache == b->head.no_cache
+	return a->plan == b->plan && a->no_cache == b->no_cache
 	       && plan_same_batch(a->plan, a->params, b->params);
 }
 
@@ -123,7 +157,6 @@ gather(struct run *run, size_t max)
 {
 	struct lane *lane = run->lane;
 	struct task *first = TAILQ_FIRST(&lane->waiting);
-	int64_t now_ms = loop_now_ms(lane->loop);
 	int64_t deadline_ms = 0;
 	struct task *next;
 
@@ -132,11 +165,11 @@ gather(struct run *run, size_t max)
 		if (task != first && !may_share(first, task))
 			continue;
 		TAILQ_REMOVE(&lane->waiting, task, link);
-		if (task->deadline_ms <= now_ms) {
+		if (lane_is_past(task)) {
 			/* The first of a batch stands for it; it may not go before the others. */
 			if (task == first)
 				first = next;
-			expire(task);
+			lane_end_past(task);
 			continue;
 		}
 		if (!run_add(run, task, max)) {
@@ -150,16 +183,48 @@ gather(struct run *run, size_t max)
 }
 
 static void
-fill_as_of(const struct run *run, struct tally_sync_reply *reply)
+fill_as_of(const struct run *run, struct answer *answer)
 {
 	struct engine_as_of as_of[TALLY_SOURCES_MAX];
 	size_t n = engine_as_of(run->engine, as_of, TALLY_SOURCES_MAX);
 
 	for (size_t i = 0; i < n; i++) {
-		snprintf(reply->as_of[reply->n_as_of].source,
-			 sizeof reply->as_of[reply->n_as_of].source, "%s", as_of[i].source);
-		reply->as_of[reply->n_as_of++].at_ms = as_of[i].at_ms;
+		struct tally_as_of *to = &answer->as_of[answer->n_as_of++];
+
+		(void)snprintf(to->source, sizeof to->source, "%s", as_of[i].source);
+		to->at_ms = as_of[i].at_ms;
 	}
+}
+
+static void
+set_timing(const struct run *run, struct answer *answer)
+{
+	struct timing timing = run->timing;
+
+	timing_add(&timing, "encode", clock_mono_us() - run->stepped_us);
+	memcpy(answer->timing, timing.text, timing.len + 1);
+}
+
+/* The answer of a request for all who asked it; NULL: out of memory. */
+static struct answer *
+make_answer(const struct run *run, struct engine_answer *from)
+{
+	struct answer_store *store = &run->lane->store;
+	struct answer *answer =
+	    from->status == TALLY_OK ? answer_new(store) : answer_of_error(store, &from->error);
+
+	if (!answer)
+		return NULL;
+	answer->status = from->status;
+	answer->run = run->id;
+	answer->started_ms = run->started_ms;
+	fill_as_of(run, answer);
+	set_timing(run, answer);
+	if (from->status == TALLY_OK) {
+		answer->n_rows = from->n_rows;
+		answer_set_body(answer, TAKE(from->body), from->body_len);
+	}
+	return answer;
 }
 
 static void
@@ -172,63 +237,64 @@ count_source_error(struct lane *lane, const struct tally_error *error)
 		   1);
 }
 
+static bool
+is_held(const struct lane *lane)
+{
+	return atomic_load(&lane->store.held_bytes) > lane->limits.held_bytes;
+}
+
+/* Tasks go on: to the broker, to the end, back into line, or aside for a while. */
 static void
-on_answer(void *ctx, struct engine_run *engine, size_t index, struct engine_answer *answer)
+end_task(const struct run *run, struct task *task, const struct engine_answer *from,
+	 struct answer *answer)
+{
+	struct lane *lane = run->lane;
+
+	if (run->is_unwanted || lane_is_unwanted(task)) {
+		lane_drop(task, "cancelled");
+	} else if (from->status == TALLY_CANCELLED) {
+		lane_end(task, false); /* we stop: another worker reads it again */
+	} else if (from->status == TALLY_OK && from->body) {
+		/* The broker is slower than the databases: what there is no room for is read
+		 * again, and nothing else runs until there is. */
+		lane_line_up(task);
+	} else if (from->status == TALLY_OK || !lane_park(task, &from->error)) {
+		if (from->status != TALLY_OK)
+			count_source_error(lane, &from->error);
+		lane_answer(task, answer);
+	}
+}
+
+static void
+on_answer(void *ctx, struct engine_run *engine, size_t index, struct engine_answer *from)
 {
 	struct run *run = ctx;
 	struct task_list *tasks = &run->requests[index].tasks;
-	struct tally_sync_reply reply = { .run = run->id, .state = TALLY_SUCCEEDED };
+	struct answer *answer = NULL;
 	struct task *task;
 
 	run->engine = engine;
-	fill_as_of(run, &reply);
-	memcpy(reply.timing, run->timing, run->timing_len + 1);
+	bool has_room = from->status != TALLY_OK || !is_held(run->lane);
+	if (from->status != TALLY_CANCELLED && has_room)
+		answer = make_answer(run, from);
 	while ((task = TAILQ_FIRST(tasks)) != NULL) {
-		char *body = answer->body;
 		TAILQ_REMOVE(tasks, task, link);
-		if (answer->status == TALLY_CANCELLED) {
-			lane_end(task, false); /* we stop: another worker reads it again */
-			continue;
-		}
-		if (answer->status != TALLY_OK) {
-			count_source_error(run->lane, &answer->error);
-			lane_reply_error(task, &answer->error);
-			continue;
-		}
-		if (TAILQ_EMPTY(tasks)) {
-			answer->body = NULL;
-		} else {
-			body = malloc(answer->body_len);
-			if (body)
-				memcpy(body, answer->body, answer->body_len);
-		}
-		if (body) {
-			lane_reply(task, &reply, body, answer->body_len);
-		} else {
-			struct tally_error err = { 0 };
-			(void)tally_fail(&err, TALLY_NO_MEMORY, "out of memory");
-			lane_reply_error(task, &err);
-		}
+		end_task(run, task, from, answer);
 	}
+	answer_release(answer);
 }
 
 static void
 on_step(void *ctx, struct engine_run *engine, const struct engine_step *step)
 {
 	struct run *run = ctx;
-	size_t room = sizeof run->timing - run->timing_len;
 
 	(void)engine;
 	metric_observe(
 	    metric_series(run->lane->metrics.step_seconds, run->dataset, step->step->name),
 	    (double)step->took_us / 1e6);
-	int n =
-	    snprintf(run->timing + run->timing_len, room, "%s%s;dur=%.1f",
-		     run->timing_len ? ", " : "", step->step->name, (double)step->took_us / 1e3);
-	/* What does not fit is left out as a whole. */
-	if (n > 0 && (size_t)n < room)
-		run->timing_len += (size_t)n;
-	run->timing[run->timing_len] = '\0';
+	timing_add(&run->timing, step->step->name, step->took_us);
+	run->stepped_us = clock_mono_us();
 }
 
 static void
@@ -239,7 +305,7 @@ on_end(void *ctx, struct engine_run *engine)
 
 	(void)engine;
 	TAILQ_REMOVE(&lane->running, run, link);
-	lane->n_running--;
+	lane->n_together -= !run->is_alone;
 	metric_move(lane->metrics.running, -1);
 	run_free(run);
 	loop_wake(lane->loop); /* there is room for another */
@@ -255,7 +321,7 @@ fail_all(struct run *run)
 	for (size_t i = 0; i < run->n; i++) {
 		while ((task = TAILQ_FIRST(&run->requests[i].tasks)) != NULL) {
 			TAILQ_REMOVE(&run->requests[i].tasks, task, link);
-			lane_reply_error(task, &err);
+			lane_answer_error(task, &err);
 		}
 	}
 }
@@ -264,22 +330,28 @@ static void
 start(struct run *run, int64_t deadline_ms)
 {
 	struct lane *lane = run->lane;
-	const struct config *config = lane->options.config;
 	const struct task *first = TAILQ_FIRST(&run->requests[0].tasks);
-	const struct engine_limits limits = {
+	struct engine_limits limits = {
 		.now_ms = loop_now_ms(lane->loop),
 		.deadline_ms = deadline_ms,
-		.batch_bytes = (size_t)config->batch_bytes,
-		.result_bytes = (size_t)config->result_max_bytes,
-		.no_cache = first->head.no_cache,
+		.batch_bytes = lane->limits.batch_bytes,
+		.result_bytes = lane->limits.result_bytes,
+		.no_cache = first->no_cache,
 	};
 	const struct engine_events events = { on_answer, on_step, on_end, run };
 	struct plan *plan = first->plan;
 	struct engine_run *engine;
 
+	/* 00-TRACE ID-..., or nothing */
+	if (strlen(first->trace) > TRACE_ID_AT)
+		(void)snprintf(limits.trace_id, sizeof limits.trace_id, "%.32s",
+			       first->trace + TRACE_ID_AT);
 	run->dataset = plan_definition(plan)->name;
+	run->started_ms = clock_unix_ms();
+	run->stepped_us = run->began_us;
+	run->started_mono_ms = limits.now_ms;
 	TAILQ_INSERT_TAIL(&lane->running, run, link);
-	lane->n_running++;
+	lane->n_together += !run->is_alone;
 	metric_move(lane->metrics.running, 1);
 	metric_observe(lane->metrics.batch_requests, (double)run->n_tasks);
 	/* on_end may come before this returns and free the run: it is not touched afterwards unless
@@ -292,14 +364,28 @@ start(struct run *run, int64_t deadline_ms)
 	}
 }
 
+/* Whether bodies on their way leave no room for more; then their release wakes the loop. */
+static bool
+must_wait(struct lane *lane)
+{
+	if (!is_held(lane))
+		return false;
+	atomic_store(&lane->is_held, true);
+	return is_held(lane); /* the last of them may have gone before it could see that */
+}
+
+bool
+lane_has_room(const struct lane *lane)
+{
+	return lane->n_together < (size_t)lane->options.config->batches_in_flight;
+}
+
 void
 lane_run(struct lane *lane)
 {
-	const struct config *config = lane->options.config;
-	size_t max = (size_t)config->batch_max;
+	size_t max = (size_t)lane->options.config->batch_max;
 
-	while (lane->n_running < (size_t)config->batches_in_flight
-	       && !TAILQ_EMPTY(&lane->waiting)) {
+	while (lane_has_room(lane) && !TAILQ_EMPTY(&lane->waiting) && !must_wait(lane)) {
 		struct run *run = run_new(lane, max);
 		if (!run) {
 			log_error("out of memory for a batch");
@@ -310,6 +396,72 @@ lane_run(struct lane *lane)
 			run_free(run);
 		else
 			start(run, deadline_ms);
+	}
+}
+
+void
+lane_run_alone(struct lane *lane)
+{
+	struct run *run = must_wait(lane) ? NULL : run_new(lane, 1);
+
+	if (!run)
+		return; /* a release or the retry timer comes back */
+	struct task *task = TAKE(lane->alone.task);
+	if (lane_is_past(task)) {
+		lane_end_past(task);
+		run_free(run);
+		return;
+	}
+	run->is_alone = true;
+	(void)run_add(run, task, 1);
+	start(run, task->deadline_ms);
+}
+
+/* ---- watching ---- */
+
+static void
+tell_long(struct run *run)
+{
+	struct task *task;
+
+	run->is_long = true;
+	for (size_t i = 0; i < run->n; i++) {
+		TAILQ_FOREACH (task, &run->requests[i].tasks, link)
+			run->lane->kind->on_long_run(task, run->id);
+	}
+}
+
+/* Whether there is somebody left in the run, and nobody of them wants it. */
+static bool
+has_only_unwanted(const struct run *run)
+{
+	const struct task *task;
+	bool is_empty = true;
+
+	for (size_t i = 0; i < run->n; i++) {
+		TAILQ_FOREACH (task, &run->requests[i].tasks, link) {
+			if (!lane_is_unwanted(task))
+				return false;
+			is_empty = false;
+		}
+	}
+	return !is_empty;
+}
+
+void
+lane_watch_runs(struct lane *lane)
+{
+	int64_t long_ms = loop_now_ms(lane->loop) - LONG_MS;
+	struct run *next;
+
+	for (struct run *run = TAILQ_FIRST(&lane->running); run; run = next) {
+		next = TAILQ_NEXT(run, link);
+		if (lane->kind->on_long_run && !run->is_long && run->started_mono_ms <= long_ms)
+			tell_long(run);
+		if (lane->kind->is_unwanted && has_only_unwanted(run)) {
+			run->is_unwanted = true;
+			engine_cancel(run->engine);
+		}
 	}
 }
 

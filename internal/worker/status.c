@@ -9,7 +9,7 @@
 #include "http/pages.h"
 
 struct worker_status {
-	const struct lane *lane;
+	const struct worker *worker;
 	struct http_server *server;
 };
 
@@ -29,7 +29,7 @@ on_request(void *ctx, struct http_request *request)
 		http_reply_metrics(request);
 	else if (strcmp(path, "/livez") == 0)
 		http_reply_text(request, 200, "ok\n");
-	else if (strcmp(path, "/readyz") == 0 && lane_is_ready(status->lane))
+	else if (strcmp(path, "/readyz") == 0 && worker_is_ready(status->worker))
 		http_reply_text(request, 200, "ok\n");
 	else if (strcmp(path, "/readyz") == 0)
 		http_reply_text(request, 503, "not ready: datasets or partitions are missing\n");
@@ -38,7 +38,7 @@ on_request(void *ctx, struct http_request *request)
 }
 
 tally_status
-worker_status_start(const struct config *config, const struct lane *lane,
+worker_status_start(const struct config *config, const struct worker *worker,
 		    struct worker_status **out_status, struct tally_error *err)
 {
 	struct worker_status *status = calloc(1, sizeof *status);
@@ -63,7 +63,7 @@ worker_status_start(const struct config *config, const struct lane *lane,
 		free(status);
 		return TALLY_OK;
 	}
-	status->lane = lane;
+	status->worker = worker;
 	tally_status started = http_server_start(&options, &status->server, err);
 	if (started != TALLY_OK) {
 		free(status);

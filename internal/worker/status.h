@@ -2,14 +2,14 @@
 #ifndef WORKER_STATUS_H
 #define WORKER_STATUS_H
 
-#include "worker/lane.h"
+#include "worker/worker.h"
 
 struct worker_status;
 
-/* Serves the pages; *out_status is NULL when no address is set.  Config and lane outlive it.
+/* Serves the pages; *out_status is NULL when no address is set.  Config and worker outlive it.
  * TALLY_WRONG_SETTING: the address cannot be used; TALLY_NO_MEMORY. */
 TALLY_MUST_CHECK tally_status worker_status_start(const struct config *config,
-						  const struct lane *lane,
+						  const struct worker *worker,
 						  struct worker_status **out_status,
 						  struct tally_error *err);
 

@@ -10,9 +10,9 @@
 OWN_DEFINE(tally_request);
 
 struct task *
-task_new(struct lane *lane, struct kafka_message *message, uint64_t epoch)
+task_new(struct lane *lane, size_t size, struct kafka_message *message, uint64_t epoch)
 {
-	struct task *task = calloc(1, sizeof *task);
+	struct task *task = calloc(1, size);
 
 	if (!task) {
 		kafka_message_free(message);
@@ -21,6 +21,7 @@ task_new(struct lane *lane, struct kafka_message *message, uint64_t epoch)
 	task->lane = lane;
 	task->message = message;
 	task->epoch = epoch;
+	task->trace = "";
 	task->dataset = "";
 	return task;
 }
@@ -31,21 +32,10 @@ task_free(struct task *task)
 	if (!task)
 		return;
 	params_free(task->params);
+	answer_release(task->answer);
 	kafka_message_free(task->message);
+	free(task->fault);
 	free(task);
-}
-
-tally_status
-task_read_head(struct task *task, struct tally_error *err)
-{
-	struct tally_header headers[TALLY_HEADERS_MAX];
-	size_t n = kafka_message_headers(task->message, headers, TALLY_HEADERS_MAX);
-
-	tally_status status = tally_sync_request_read(headers, n, &task->head, err);
-	if (status != TALLY_OK)
-		task->head =
-		    (struct tally_sync_request){ .budget_ms = 0 }; /* trust no part of it */
-	return status;
 }
 
 tally_status
