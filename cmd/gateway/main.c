@@ -32,6 +32,12 @@ on_fatal(void *ctx, const struct tally_error *err)
 	program_end(program_code(err));
 }
 
+static void
+on_hangup(void *ctx)
+{
+	gateway_reload(ctx);
+}
+
 /* Serves until a signal or an error that does not go away; the exit code. */
 static int
 serve(const struct config *config, const struct catalog *catalog)
@@ -65,7 +71,7 @@ serve(const struct config *config, const struct catalog *catalog)
 			 LOG_UINT("port", gateway_port(gateway)));
 	else
 		on_fatal(NULL, &err);
-	int code = program_wait();
+	int code = program_wait(on_hangup, gateway);
 	gateway_stop(gateway, code == 0 ? (int)config->drain_ms : 0);
 	signals_stop();
 	return code;

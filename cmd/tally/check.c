@@ -8,6 +8,7 @@
 #include "databases.h"
 #include "dataset/catalog.h"
 #include "kafka/admin.h"
+#include "rollups.h"
 
 #define MAX_TOPICS 32
 
@@ -64,7 +65,7 @@ check_dataset(struct databases *databases, const struct definition *definition,
 	struct tally_error err = { 0 };
 	OWN(plan) plan = NULL;
 	tally_status status = databases_plan(databases, definition, &plan, &err);
-	char text[256];
+	char text[ROLLUPS_TEXT];
 
 	if (status != TALLY_OK) {
 		if (cli_code(status) != CLI_WRONG) /* those name the file themselves */
@@ -76,6 +77,8 @@ check_dataset(struct databases *databases, const struct definition *definition,
 		       definition->n_steps, definition->n_columns);
 	say("ok", "dataset", text);
 	plan_warnings(plan, warn, NULL);
+	if (rollups_lag(databases, definition, text))
+		warn(NULL, text);
 }
 
 static void

@@ -1,5 +1,6 @@
 #include "cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,22 @@ cli_option(struct cli *cli, const char *name, const char **out_value)
 		take_out(cli, i, 2);
 		return true;
 	}
+	return true;
+}
+
+bool
+cli_number(const char *text, int min, int max, int *out_number)
+{
+	char *end;
+	long number;
+
+	if (!text)
+		return true;
+	errno = 0;
+	number = strtol(text, &end, 10);
+	if (errno || end == text || *end || number < min || number > max)
+		return false;
+	*out_number = (int)number;
 	return true;
 }
 

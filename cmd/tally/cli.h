@@ -30,12 +30,21 @@ struct cli_command {
 	cli_fn *run;
 };
 
+extern const struct cli_command command_cancel;
 extern const struct cli_command command_check;
+extern const struct cli_command command_copy;
+extern const struct cli_command command_dead_letters;
 extern const struct cli_command command_get;
+extern const struct cli_command command_jobs;
+extern const struct cli_command command_keys;
 extern const struct cli_command command_migrate;
+extern const struct cli_command command_result;
 extern const struct cli_command command_run;
 extern const struct cli_command command_settings;
+extern const struct cli_command command_submit;
+extern const struct cli_command command_tail;
 extern const struct cli_command command_topics;
+extern const struct cli_command command_wait;
 
 /* The exit code of a status: wrong settings and definitions 78, wrong words 2, else 1. */
 int cli_code(tally_status status);
@@ -53,6 +62,10 @@ bool cli_flag(struct cli *cli, const char *name);
 /* Takes "--name VALUE" or "--name=VALUE" out of the words into *out_value, which is untouched
  * without one.  False when the value is missing. */
 bool cli_option(struct cli *cli, const char *name, const char **out_value);
+
+/* Reads the number of an option; NULL, the option was not given, leaves *out_number as it is.
+ * False when it is no number from min to max. */
+bool cli_number(const char *text, int min, int max, int *out_number);
 
 /* The first word that is still a flag, thus unknown; NULL: none. */
 const char *cli_unknown_flag(const struct cli *cli);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
-#include "source/postgres.h"
+#include "source/open.h"
 
 #define QUEUE_MAX   64
 #define DESCRIBE_MS 10000
@@ -23,7 +23,7 @@ static tally_status
 open_one(const struct config *config, const struct config_pair *pair, struct databases *databases,
 	 struct tally_error *err)
 {
-	const struct postgres_options options = {
+	const struct source_options options = {
 		.name = pair->name,
 		.url = pair->value,
 		.loop = databases->loop,
@@ -32,7 +32,7 @@ open_one(const struct config *config, const struct config_pair *pair, struct dat
 		.query_timeout_ms = (int)config->query_timeout_ms,
 		.seed = (uint64_t)clock_mono_us(),
 	};
-	tally_status status = source_postgres_open(&options, &databases->items[databases->n], err);
+	tally_status status = source_open(&options, &databases->items[databases->n], err);
 
 	databases->n += status == TALLY_OK;
 	return status;

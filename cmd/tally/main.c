@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/own.h"
 #include "base/version.h"
 #include "cli.h"
@@ -12,8 +13,9 @@
 OWN_DEFINE(config);
 
 static const struct cli_command *const commands[] = {
-	&command_run,     &command_get,    &command_check,
-	&command_migrate, &command_topics, &command_settings,
+	&command_run,  &command_get,     &command_submit, &command_wait,   &command_result,
+	&command_jobs, &command_cancel,  &command_tail,   &command_check,  &command_dead_letters,
+	&command_keys, &command_migrate, &command_copy,   &command_topics, &command_settings,
 };
 
 #define N_COMMANDS (sizeof commands / sizeof *commands)
@@ -30,7 +32,7 @@ print_help(FILE *out)
 		    "Commands:\n",
 		    out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		(void)fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->what);
+		(void)fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->what);
 	(void)fputs("\ntally COMMAND --help says more.\n\n", out);
 	config_help(CONFIG_CLI, out);
 	(void)fputs(exit_codes, out);
@@ -90,6 +92,7 @@ main(int argc, char **argv)
 	/* Widths of characters, for tables: UTF-8 whatever the environment says. */
 	if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
 		(void)setlocale(LC_CTYPE, "C.UTF-8");
+	memory_guard_json();
 	(void)signal(SIGPIPE, SIG_IGN); /* a server that goes away is an error of libpq's */
 	status = config_load(CONFIG_CLI, argc, argv, true, &config, &err);
 	if (status != TALLY_OK)

@@ -4,14 +4,17 @@
 
 #include "cli.h"
 #include "source/migrate.h"
+#include "source/open.h"
 
 #define DEMO_FOLDER "deploy/dev/demo"
+#define JOB_STORE   "jobs"
 
 /* What one call is about. */
 struct task {
 	struct cli *cli;
 	struct migrate_job job;
 	const char *demo;
+	const char *optional; /* of add */
 	bool is_all;
 	size_t n_moved;
 };
@@ -63,13 +66,36 @@ show(struct task *task, struct tally_error *err)
 	return migrate_look(&task->job, err);
 }
 
+/* What the names of another kind's files end with: db2-clickhouse. */
+static const char *
+suffix(const char *url)
+{
+	const char *kind = url ? source_kind(url) : NULL;
+
+	return kind && strcmp(kind, "clickhouse") == 0 ? "-clickhouse" : "";
+}
+
+static tally_status
+add_optional(struct task *task, struct tally_error *err)
+{
+	char file[2048];
+	tally_status status;
+
+	(void)snprintf(file, sizeof file, "%s/optional/%s.sql", task->job.folder, task->optional);
+	status = migrate_script(&task->job, file, err);
+	if (status == TALLY_OK)
+		(void)printf("%s  %s added\n", task->job.name, task->optional);
+	return status;
+}
+
 static tally_status
 fill_demo(struct task *task, struct tally_error *err)
 {
 	char file[1024];
 	tally_status status;
 
-	(void)snprintf(file, sizeof file, "%s/%s.sql", task->demo, task->job.name);
+	(void)snprintf(file, sizeof file, "%s/%s%s.sql", task->demo, task->job.name,
+		       suffix(task->job.url));
 	status = migrate_script(&task->job, file, err);
 	if (status == TALLY_OK)
 		(void)printf("%s  demo data of %s\n", task->job.name, file);
@@ -80,10 +106,11 @@ static const struct {
 	const char *name;
 	tally_status (*run)(struct task *task, struct tally_error *err);
 } actions[] = {
-	{ "up",     go_up     },
-	{ "down",   go_down   },
-	{ "status", show      },
-	{ "demo",   fill_demo },
+	{ "up",     go_up        },
+        { "down",   go_down      },
+        { "status", show         },
+	{ "demo",   fill_demo    },
+        { "add",    add_optional },
 };
 
 static int
@@ -102,11 +129,25 @@ run_action(struct task *task, const char *action)
 	return cli_usage(&command_migrate, "there is no migrate %s", action);
 }
 
+/* The URL of a database by its name; NULL without one. */
+static const char *
+find_url(const struct config *config, const char *name)
+{
+	if (strcmp(name, JOB_STORE) == 0)
+		return config->jobs[0] ? config->jobs : NULL;
+	return config_source(config, name);
+}
+
 static int
-fail_source(const char *name)
+fail_url(const char *name)
 {
 	struct tally_error err = { 0 };
 
+	if (strcmp(name, JOB_STORE) == 0)
+		return cli_fail(tally_fail(&err, TALLY_WRONG_SETTING,
+					   "the job store is not known: set"
+					   " TALLY_JOBS=postgresql://user@host/database"),
+				&err);
 	return cli_fail(tally_fail(&err, TALLY_WRONG_SETTING,
 				   "no database is called %s: set TALLY_SOURCE_<NAME>, such as"
 				   " TALLY_SOURCE_DB1=postgresql://user@host/database, for db1",
@@ -119,41 +160,52 @@ run(struct cli *cli)
 {
 	struct task task = { .cli = cli, .demo = DEMO_FOLDER, .is_all = cli_flag(cli, "--all") };
 	char folder[1024];
+	const char *url;
+	bool is_add;
 
 	if (!cli_option(cli, "--folder", &task.demo))
 		return cli_usage(&command_migrate, "--folder needs a value");
 	if (cli_unknown_flag(cli))
 		return cli_usage(&command_migrate, "there is no flag %s", cli_unknown_flag(cli));
-	if (cli->n_words != 2)
-		return cli_usage(&command_migrate, "migrate takes two words, such as up db1");
-	(void)snprintf(folder, sizeof folder, "%s/%s", cli->config->migrations, cli->words[1]);
+	is_add = cli->n_words > 0 && strcmp(cli->words[0], "add") == 0;
+	if (cli->n_words != (is_add ? 3 : 2))
+		return cli_usage(&command_migrate,
+				 "migrate takes two words, such as up db1, or add db2 rollups");
+	task.optional = is_add ? cli->words[2] : NULL;
+	url = find_url(cli->config, cli->words[1]);
+	(void)snprintf(folder, sizeof folder, "%s/%s%s", cli->config->migrations, cli->words[1],
+		       suffix(url));
 	task.job = (struct migrate_job){
 		.name = cli->words[1],
-		.url = config_source(cli->config, cli->words[1]),
+		.url = url,
 		.folder = folder,
 		.lock_ms = MIGRATE_LOCK_MS,
 		.on_migration = print_moved,
 		.ctx = &task,
 	};
-	return task.job.url ? run_action(&task, cli->words[0]) : fail_source(cli->words[1]);
+	return task.job.url ? run_action(&task, cli->words[0]) : fail_url(cli->words[1]);
 }
 
 const struct cli_command command_migrate = {
 	"migrate",
 	"bring the schema of a database up to date",
-	"usage: tally migrate up|down|status|demo DB\n"
+	"usage: tally migrate up|down|status|demo DB, tally migrate add DB NAME\n"
 	"\n"
 	"  up DB            applies the migrations that are pending, oldest first\n"
 	"  down DB [--all]  reverts the newest one that is applied, or all of them\n"
 	"  status DB        shows which are applied; changes nothing\n"
+	"  add DB NAME      runs TALLY_MIGRATIONS/DB/optional/NAME.sql, such as rollups of db2;\n"
+	"                   may be run again\n"
 	"  demo DB [--folder F]\n"
 	"                   runs F/DB.sql (" DEMO_FOLDER
 	"/DB.sql): a few users to try things with;\n"
 	"                   may be run again\n"
 	"\n"
-	"DB is the name of a database as in dataset files: db1 is TALLY_SOURCE_DB1.  The files\n"
-	"are those of golang-migrate, NNNNNN_name.up.sql and .down.sql in TALLY_MIGRATIONS/DB,\n"
-	"and so is the table schema_migrations.  Each file runs in one transaction: a failed one\n"
-	"leaves nothing behind.\n",
+	"DB is the name of a database as in dataset files: db1 is TALLY_SOURCE_DB1; jobs is the\n"
+	"job store, TALLY_JOBS.  The files are those of golang-migrate, NNNNNN_name.up.sql and\n"
+	".down.sql in TALLY_MIGRATIONS/DB, and so is the table schema_migrations.  Each file runs\n"
+	"in one transaction: a failed one leaves nothing behind.  The files of a\n"
+	"clickhouse:// URL are in DB-clickhouse; ClickHouse has no transactions, and a failed\n"
+	"file leaves the database marked dirty.\n",
 	run,
 };

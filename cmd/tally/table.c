@@ -1,7 +1,5 @@
 #include "table.h"
 
-#include <jansson.h>
-
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -78,25 +76,18 @@ print_cell(FILE *out, const char *text, int width, bool is_right)
 		(void)fprintf(out, "%*s", width - own, "");
 }
 
-static bool
-is_number(const struct definition_column *column)
-{
-	return column->type == TALLY_INT || column->type == TALLY_FLOAT
-	       || column->type == TALLY_DECIMAL;
-}
-
 static tally_status
-measure(const struct definition *definition, const json_t *data, int *widths)
+measure(const struct table_column *columns, size_t n, const json_t *rows, int *widths)
 {
 	size_t index;
 	json_t *row;
 
-	for (size_t i = 0; i < definition->n_columns; i++)
-		widths[i] = text_width(definition->columns[i].name);
-	json_array_foreach(data, index, row)
+	for (size_t i = 0; i < n; i++)
+		widths[i] = text_width(columns[i].name);
+	json_array_foreach(rows, index, row)
 	{
-		for (size_t i = 0; i < definition->n_columns; i++) {
-			char *text = cell_text(json_object_get(row, definition->columns[i].name));
+		for (size_t i = 0; i < n; i++) {
+			char *text = cell_text(json_object_get(row, columns[i].name));
 
 			if (!text)
 				return TALLY_NO_MEMORY;
@@ -109,17 +100,17 @@ measure(const struct definition *definition, const json_t *data, int *widths)
 }
 
 static tally_status
-print_row(FILE *out, const struct definition *definition, const json_t *row, const int *widths)
+print_row(FILE *out, const struct table_column *columns, size_t n, const json_t *row,
+	  const int *widths)
 {
-	for (size_t i = 0; i < definition->n_columns; i++) {
-		const struct definition_column *column = &definition->columns[i];
-		char *text =
-		    row ? cell_text(json_object_get(row, column->name)) : strdup(column->name);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = columns[i].name;
+		char *text = row ? cell_text(json_object_get(row, name)) : strdup(name);
 
 		if (!text)
 			return TALLY_NO_MEMORY;
 		(void)fputs(i > 0 ? "  " : "", out);
-		print_cell(out, text, widths[i], is_number(column));
+		print_cell(out, text, widths[i], columns[i].is_number);
 		free(text);
 	}
 	(void)fputc('\n', out);
@@ -127,9 +118,9 @@ print_row(FILE *out, const struct definition *definition, const json_t *row, con
 }
 
 static void
-print_rule(FILE *out, const struct definition *definition, const int *widths)
+print_rule(FILE *out, size_t n, const int *widths)
 {
-	for (size_t i = 0; i < definition->n_columns; i++) {
+	for (size_t i = 0; i < n; i++) {
 		(void)fputs(i > 0 ? "  " : "", out);
 		for (int at = 0; at < widths[i]; at++)
 			(void)fputc('-', out);
@@ -138,26 +129,42 @@ print_rule(FILE *out, const struct definition *definition, const int *widths)
 }
 
 tally_status
-table_print(FILE *out, const struct definition *definition, const char *body, size_t len)
+table_print_rows(FILE *out, const struct table_column *columns, size_t n, const json_t *rows)
 {
 	int widths[DEFINITION_MAX_COLUMNS];
-	json_auto_t *document = json_loadb(body, len, 0, NULL);
-	const json_t *data = json_object_get(document, "data");
-	tally_status status;
+	tally_status status = measure(columns, n, rows, widths);
 	size_t index;
 	json_t *row;
 
-	if (!json_is_array(data))
-		return TALLY_INTERNAL_ERROR;
-	status = measure(definition, data, widths);
 	if (status == TALLY_OK)
-		status = print_row(out, definition, NULL, widths);
+		status = print_row(out, columns, n, NULL, widths);
 	if (status == TALLY_OK)
-		print_rule(out, definition, widths);
-	json_array_foreach(data, index, row)
+		print_rule(out, n, widths);
+	json_array_foreach(rows, index, row)
 	{
 		if (status == TALLY_OK)
-			status = print_row(out, definition, row, widths);
+			status = print_row(out, columns, n, row, widths);
 	}
 	return status;
+}
+
+tally_status
+table_print(FILE *out, const struct definition *definition, const char *body, size_t len)
+{
+	struct table_column columns[DEFINITION_MAX_COLUMNS];
+	json_auto_t *document = json_loadb(body, len, 0, NULL);
+	const json_t *data = json_object_get(document, "data");
+
+	if (!json_is_array(data))
+		return TALLY_INTERNAL_ERROR;
+	for (size_t i = 0; i < definition->n_columns; i++) {
+		enum tally_type type = definition->columns[i].type;
+
+		columns[i] = (struct table_column){
+			.name = definition->columns[i].name,
+			.is_number =
+			    type == TALLY_INT || type == TALLY_FLOAT || type == TALLY_DECIMAL,
+		};
+	}
+	return table_print_rows(out, columns, definition->n_columns, data);
 }

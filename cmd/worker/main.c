@@ -1,15 +1,13 @@
 /* tally-worker: takes requests in batches, aggregates over the databases, publishes results. */
 #include <stdlib.h>
 
-#include <tally/topics.h>
-
 #include "base/log.h"
 #include "base/own.h"
 #include "base/signals.h"
 #include "base/version.h"
 #include "config/program.h"
-#include "worker/lane.h"
 #include "worker/status.h"
+#include "worker/worker.h"
 
 OWN_DEFINE(config);
 OWN_DEFINE(catalog);
@@ -47,31 +45,29 @@ serve(const struct config *config, const struct catalog *catalog)
 		.n_properties = config->n_properties,
 		.on_log = program_log_kafka,
 	};
-	const struct lane_options options = {
+	const struct worker_options options = {
 		.config = config,
 		.kafka = &kafka,
 		.catalog = catalog,
-		.topic = TALLY_TOPIC_REQUESTS_SYNC,
-		.group = TALLY_GROUP_WORKERS "-sync",
 		.events = { on_ready, on_fatal, NULL },
 	};
 	struct tally_error err = { 0 };
 	struct worker_status *page = NULL;
-	struct lane *lane = NULL;
+	struct worker *worker = NULL;
 
 	for (size_t i = 0; i < config->n_properties; i++)
 		properties[i] = (struct kafka_property){ config->properties[i].name,
 							 config->properties[i].value };
 	tally_status status = kafka_config_check(&kafka, &err);
 	if (status == TALLY_OK)
-		status = lane_start(&options, &lane, &err);
+		status = worker_start(&options, &worker, &err);
 	if (status == TALLY_OK)
-		status = worker_status_start(config, lane, &page, &err);
+		status = worker_status_start(config, worker, &page, &err);
 	if (status != TALLY_OK)
 		on_fatal(NULL, &err);
-	int code = program_wait();
+	int code = program_wait(NULL, NULL);
 	worker_status_stop(page);
-	lane_stop(lane, code == 0 ? (int)config->drain_ms : 0);
+	worker_stop(worker, code == 0 ? (int)config->drain_ms : 0);
 	signals_stop();
 	return code;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/line.h"
 #include "base/own.h"
 
 extern char **environ;
@@ -39,22 +40,32 @@ read_line(struct config *config, char *line, const char *where, struct tally_err
 }
 
 static tally_status
+take_line(struct config *config, enum line_result result, char *line, const char *where,
+	  struct tally_error *err)
+{
+	if (result == LINE_TOO_LONG)
+		return tally_fail(err, TALLY_WRONG_SETTING, "%s: the line is too long", where);
+	if (result == LINE_HAS_NUL)
+		return tally_fail(err, TALLY_WRONG_SETTING, "%s: the line has a NUL byte", where);
+	return read_line(config, line, where, err);
+}
+
+static tally_status
 read_file(struct config *config, const char *path, struct tally_error *err)
 {
 	FILE *file = fopen(path, "re");
 	char line[CONFIG_VALUE_MAX];
 	char where[PATH_MAX + 16];
 	tally_status status = TALLY_OK;
+	enum line_result result;
 
 	if (!file)
 		return tally_fail(err, TALLY_WRONG_SETTING, "--config %s: %s", path,
 				  strerror(errno));
-	for (int n = 1; status == TALLY_OK && fgets(line, sizeof line, file); n++) {
+	for (int n = 1;
+	     status == TALLY_OK && (result = line_read(file, line, sizeof line)) != LINE_END; n++) {
 		snprintf(where, sizeof where, "%s:%d", path, n);
-		status =
-		    strlen(line) == sizeof line - 1
-			? tally_fail(err, TALLY_WRONG_SETTING, "%s: the line is too long", where)
-			: read_line(config, line, where, err);
+		status = take_line(config, result, line, where, err);
 	}
 	if (status == TALLY_OK && ferror(file)) /* a folder opens but is not read */
 		status =

@@ -31,6 +31,13 @@
 	X(instance, "INSTANCE", "", CONFIG_BOTH, "name of this process; default: host and pid")    \
 	X(metrics_listen, "METRICS_LISTEN", "", CONFIG_WORKER,                                     \
 	  "address and port of the worker's /metrics, /livez, /readyz; empty: none")               \
+	X(jobs, "JOBS", "", CONFIG_GATEWAY | CONFIG_CLI,                                           \
+	  "URL of the job store, postgresql://...; empty: there are no jobs here")                 \
+	X(job_secret, "JOB_SECRET", "", CONFIG_GATEWAY | CONFIG_CLI,                               \
+	  "signs job ids, 32 characters at least, the same at all gateways; NEW,OLD to change it") \
+	X(api_keys, "API_KEYS", "", CONFIG_GATEWAY,                                                \
+	  "file of keys, tenants and limits (tally keys); read again on SIGHUP")                   \
+	X(api_key, "API_KEY", "", CONFIG_CLI, "the caller's key, for a gateway that asks for one") \
 	X(log_level, "LOG_LEVEL", "info", CONFIG_ALL, "debug, info, warn or error")                \
 	X(log_format, "LOG_FORMAT", "logfmt", CONFIG_ALL, "logfmt or json")
 
@@ -59,6 +66,8 @@
 	X(reply_partition, "REPLY_PARTITION", -1, -1, 65535, CONFIG_GATEWAY,                       \
 	  "partition of tally.replies to read; -1: by the instance's name")                        \
 	X(drain_ms, "DRAIN_MS", 10000, 0, 600000, CONFIG_BOTH, "to finish after SIGTERM")          \
+	X(watchdog_ms, "WATCHDOG_MS", 30000, 0, 3600000, CONFIG_BOTH,                              \
+	  "a thread that works at one thing for longer ends the process; 0: it may")               \
 	X(batch_max, "BATCH_MAX", 256, 1, 10000, CONFIG_WORKER, "requests of one batch")           \
 	X(batch_bytes, "BATCH_BYTES", 32 * CONFIG_MIB, CONFIG_MIB, 4096 * CONFIG_MIB,              \
 	  CONFIG_WORKER | CONFIG_CLI, "memory for the rows of one batch")                          \
@@ -66,11 +75,32 @@
 	X(result_max_bytes, "RESULT_MAX_BYTES", 8 * CONFIG_MIB, 1024, 15 * CONFIG_MIB,             \
 	  CONFIG_WORKER | CONFIG_CLI, "of one answer")                                             \
 	X(intake_max, "INTAKE_MAX", 20000, 1, 1000000, CONFIG_WORKER,                              \
-	  "requests taken and not answered; past it no more are read")                             \
+	  "requests of a lane taken and not answered; past it no more are read")                   \
 	X(source_connections, "SOURCE_CONNECTIONS", 4, 1, 64, CONFIG_WORKER | CONFIG_CLI,          \
-	  "connections to each database")                                                          \
+	  "connections to each database; a worker has so many for each lane")                      \
 	X(query_timeout_ms, "QUERY_TIMEOUT_MS", 10000, 10, 3600000, CONFIG_WORKER | CONFIG_CLI,    \
-	  "of one query")
+	  "of one query")                                                                          \
+	X(results_partitions, "RESULTS_PARTITIONS", 12, 1, 65536, CONFIG_ALL,                      \
+	  "partitions of tally.results; checked against the broker")                               \
+	X(results_partition, "RESULTS_PARTITION", -1, -1, 65535, CONFIG_GATEWAY,                   \
+	  "partition of tally.results to read; -1: by the instance's name")                        \
+	X(job_deadline_ms, "JOB_DEADLINE_MS", 3600000, 1000, 43200000, CONFIG_GATEWAY,             \
+	  "of a job without timeout_ms")                                                           \
+	X(job_query_timeout_ms, "JOB_QUERY_TIMEOUT_MS", 300000, 10, 43200000, CONFIG_WORKER,       \
+	  "of one query of a job")                                                                 \
+	X(job_patience_ms, "JOB_PATIENCE_MS", 60000, 0, 43200000, CONFIG_WORKER,                   \
+	  "that a job waits for a database that is away before it fails")                          \
+	X(job_result_max_bytes, "JOB_RESULT_MAX_BYTES", 64 * CONFIG_MIB, 1024, 1024 * CONFIG_MIB,  \
+	  CONFIG_WORKER,                                                                           \
+	  "of one job's result; a batch of jobs may take four times that for its rows")            \
+	X(part_bytes, "PART_BYTES", 786432, 1024, 15 * CONFIG_MIB, CONFIG_WORKER,                  \
+	  "of one message of a result in parts")                                                   \
+	X(results_bytes, "RESULTS_BYTES", 128 * CONFIG_MIB, CONFIG_MIB, 65536 * CONFIG_MIB,        \
+	  CONFIG_GATEWAY, "memory for results of jobs on their way to callers; past it 503")       \
+	X(jobs_connections, "JOBS_CONNECTIONS", 3, 1, 64, CONFIG_GATEWAY,                          \
+	  "connections to the job store")                                                          \
+	X(jobs_timeout_ms, "JOBS_TIMEOUT_MS", 5000, 100, 600000, CONFIG_GATEWAY | CONFIG_CLI,      \
+	  "of one question to the job store")
 
 #define CONFIG_MAX_PAIRS 64
 

@@ -35,7 +35,14 @@ void
 config_markdown(FILE *out)
 {
 	static const char *const readers[] = {
-		"", "gateway", "worker", "both", "command line", "", "worker, command line", "all"
+		"",
+		"gateway",
+		"worker",
+		"both",
+		"command line",
+		"gateway, command line",
+		"worker, command line",
+		"all",
 	};
 	size_t n;
 	const struct config_setting *settings = config_settings(&n);

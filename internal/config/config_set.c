@@ -247,6 +247,11 @@ set_from_file(struct config *config, const struct config_given *given, size_t le
 		return tally_fail(err, TALLY_WRONG_SETTING,
 				  CONFIG_PREFIX "%s (from %s): %s is larger than %d bytes",
 				  given->name, given->where, given->value, CONFIG_VALUE_MAX - 1);
+	/* Cut there, a secret would be a shorter one. */
+	if (memchr(value, '\0', n))
+		return tally_fail(err, TALLY_WRONG_SETTING,
+				  CONFIG_PREFIX "%s (from %s): %s has a NUL byte", given->name,
+				  given->where, given->value);
 	while (n > 0 && isspace((unsigned char)value[n - 1]))
 		n--;
 	value[n] = '\0';

@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/signals.h"
 #include "base/version.h"
 
@@ -14,6 +16,14 @@ static struct {
 	bool has_come;
 	int code;
 } ending = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
+
+/* The thread of signals goes on after program_wait. */
+static struct {
+	pthread_mutex_t lock;
+	program_reload_fn *call;
+	void *ctx;
+	bool is_over;
+} reload = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static bool
 open_log(const struct program *program, const struct config *config)
@@ -31,6 +41,19 @@ open_log(const struct program *program, const struct config *config)
 	}
 	log_open(level, format);
 	return true;
+}
+
+/* Sockets are files: all that the hard limit allows.  The soft one is low for the sake of
+ * select(2), which nobody here uses. */
+static void
+allow_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else it stays as it was */
 }
 
 /* Whether the program goes on after what it was asked for in words. */
@@ -61,6 +84,8 @@ program_begin(const struct program *program, int argc, char **argv, struct confi
 	struct tally_error err = { 0 };
 
 	signals_block();
+	memory_guard_json();
+	allow_files();
 	*out_code = PROGRAM_EXIT_WRONG;
 	if (config_load(program->reader, argc, argv, false, out_config, &err) != TALLY_OK) {
 		fprintf(stderr, "%s: %s\n", program->name, err.detail);
@@ -91,19 +116,37 @@ program_end(int code)
 	pthread_mutex_unlock(&ending.lock);
 }
 
+/* Whether a SIGHUP was one to read again; not any more once the program ends. */
+static bool
+read_again(void)
+{
+	pthread_mutex_lock(&reload.lock);
+	bool is_mine = reload.call != NULL;
+	if (is_mine && !reload.is_over)
+		reload.call(reload.ctx);
+	pthread_mutex_unlock(&reload.lock);
+	return is_mine;
+}
+
 static void
 on_signal(void *ctx, int signal)
 {
 	(void)ctx;
-	log_info("stopping", LOG_STR("signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+	if (signal == SIGHUP && read_again())
+		return;
+	log_info("stopping", LOG_STR("signal", signal == SIGTERM  ? "SIGTERM"
+					       : signal == SIGINT ? "SIGINT"
+								  : "SIGHUP"));
 	program_end(0);
 }
 
 int
-program_wait(void)
+program_wait(program_reload_fn *call, void *ctx)
 {
 	struct tally_error err = { 0 };
 
+	reload.call = call;
+	reload.ctx = ctx;
 	if (signals_start(on_signal, NULL, &err) != TALLY_OK) {
 		log_error("cannot go on", LOG_ERROR(&err));
 		program_end(EXIT_FAILURE);
@@ -112,16 +155,33 @@ program_wait(void)
 	while (!ending.has_come)
 		pthread_cond_wait(&ending.changed, &ending.lock);
 	pthread_mutex_unlock(&ending.lock);
+	pthread_mutex_lock(&reload.lock); /* waits for one that is running */
+	reload.is_over = true;
+	pthread_mutex_unlock(&reload.lock);
 	return ending.code;
 }
+
+void
+program_on_hang(void *ctx, const char *name)
+{
+	const struct config *config = ctx;
+
+	log_error("hangs", LOG_STR("thread", name), LOG_INT("limit_ms", config->watchdog_ms));
+	abort();
+}
+
+/* As in syslog(3), whose header has names that are log.h's. */
+enum { ERROR = 3, WARNING = 4, NOTICE = 5 };
 
 static void
 log_line(const char *event, int level, const char *text)
 {
-	if (level <= 3)
+	if (level <= ERROR)
 		log_error(event, LOG_STR("text", text));
-	else if (level <= 5)
+	else if (level == WARNING)
 		log_warn(event, LOG_STR("text", text));
+	else if (level == NOTICE)
+		log_info(event, LOG_STR("text", text));
 	else
 		log_debug(event, LOG_STR("text", text));
 }
