@@ -1,6 +1,6 @@
 # One Makefile for the whole tree.  Every variant builds in its own folder:
 #   make                  release, in build/release
-#   make VARIANT=asan     AddressSanitizer + UBSan, in build/asan    (also tsan, cover)
+#   make VARIANT=asan     AddressSanitizer + UBSan, in build/asan    (also tsan, cover, fuzz)
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -18,6 +18,8 @@ HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protecti
              -fcf-protection $(AUTO_INIT)
 CFLAGS_release := -O2 $(HARDENING)
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# Of clang only.
+CFLAGS_fuzz    := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CFLAGS_tsan    := -O1 -fsanitize=thread
 CFLAGS_cover   := -O0 --coverage
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -45,12 +47,18 @@ PKG_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard pkg/*/*.c))
 INNER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard internal/*/*.c))
 SOURCES     := $(wildcard pkg/*/*.[ch] internal/*/*.[ch] cmd/*/*.[ch])
 HEADERS     := $(filter %.h,$(SOURCES))
+# Headers of the library that are its own affair.
+INNER_HEADERS := $(addprefix pkg/tally/,consume.h lookback.h message_out.h rules.h seen.h)
+PUBLIC      := $(filter-out $(INNER_HEADERS),$(wildcard pkg/tally/*.h))
 TEST_SUPPORT := $(patsubst %.c,$(B)/%.o,$(wildcard test/support/*.c))
 UNIT        := $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
 INTEGRATION := $(patsubst test/integration/%.c,$(B)/test/integration/%,$(wildcard test/integration/*.c))
-BENCH       := $(B)/test/bench/latency
+BENCH       := $(patsubst test/bench/%.c,$(B)/test/bench/%,$(wildcard test/bench/*.c))
+# The targets, and what they share.
+FUZZERS     := $(filter-out common replay,$(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/*.c)))
+MEMORY      := $(filter-out $(B)/test/memory/failing,$(patsubst test/memory/%.c,$(B)/test/memory/%,$(wildcard test/memory/*.c)))
 RACE        := $(patsubst test/race/%.c,$(B)/test/race/%,$(wildcard test/race/*.c))
-FORMATTED   := $(SOURCES) $(wildcard test/*/*.[ch])
+FORMATTED   := $(SOURCES) $(wildcard pkg/*/examples/*.c test/*/*.[ch])
 
 .PHONY: all
 all: $(BINARIES:%=$(B)/bin/%) $(B)/lib/libtally.a $(B)/lib/libtally.so ## Build the programs and the library
@@ -62,7 +70,7 @@ $(B)/lib/libtally.a: $(PKG_OBJS)
 
 $(B)/lib/libtally.so: $(PKG_OBJS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libtally.so.1 -Wl,-z,relro,-z,now -o $@ $^ -ljansson -lcrypto
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libtally.so.1 -Wl,-z,relro,-z,now -o $@ $^ -lrdkafka -ljansson -lcrypto
 
 $(B)/lib/libinternal.a: $(INNER_OBJS)
 	@mkdir -p $(@D)
@@ -85,6 +93,8 @@ $(B)/%.o: PATHS = $(PATHS_inner)
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(PATHS) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+# It carries these files inside.
+$(B)/internal/gateway/documents.o: $(wildcard api/*.json api/docs/*)
 $(B)/internal/base/version.o: EXTRA = -DTALLY_VERSION='"$(VERSION)"'
 $(B)/internal/base/version.o: $(B)/version
 
@@ -104,15 +114,32 @@ $(B)/test/%: $(B)/test/%.o $(TEST_SUPPORT) $(B)/lib/libinternal.a $(B)/lib/libta
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(if $(findstring /race/,$@)$(findstring /bench/,$@),,-lcriterion) $(LIBS)
-$(BENCH): $(patsubst %.c,$(B)/%.o,$(wildcard test/bench/*.c))
 $(B)/test/%.o: PATHS = $(PATHS_inner) -iquote test
+
+# libFuzzer has a main of its own.
+FUZZ_MAIN = $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(B)/test/fuzz/replay.o)
+$(B)/test/fuzz/%: $(B)/test/fuzz/%.o $(B)/test/fuzz/common.o $(B)/test/fuzz/replay.o $(TEST_SUPPORT) \
+                  $(B)/lib/libinternal.a $(B)/lib/libtally.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(FUZZ_MAIN) $(filter-out %/replay.o,$(filter %.o,$^)) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+# What our objects allocate goes through test/memory/failing.c.
+ALLOCATORS := malloc calloc realloc reallocarray aligned_alloc strdup strndup asprintf vasprintf
+$(B)/test/memory/%: $(B)/test/memory/%.o $(B)/test/memory/failing.o $(TEST_SUPPORT) \
+                    $(B)/lib/libinternal.a $(B)/lib/libtally.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALLOCATORS:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcriterion $(LIBS)
 
 # Private services for the length of a command; and one recursion's worth of parallel jobs.
 SERVICES     := deploy/dev/with-services --postgres --kafka
 TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppressions=%,$(wildcard test/race/suppressions))
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: test clang unit integration e2e race asan tsan bench
+.PHONY: test clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
+        bench-micro bench-growth bench-rollups chaos chaos-rolling
+.PHONY: memory replay fuzz fuzz-each
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
 test: ## Everything that CI runs: installs what is missing, builds, checks, tests
@@ -127,26 +154,70 @@ integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, r
 	$(SERVICES) -- test/run-criterion $(B) $(INTEGRATION)
 race: $(RACE)
 	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=$(TSAN_OPTIONS) $$t; done
-bench: all $(BENCH) ## Print how long one caller waits, beside the databases alone (real Kafka); judges nothing
-	@test/bench/run
-asan: ## Unit tests under AddressSanitizer and UBSan; a leak fails
-	$(MAKE) VARIANT=asan unit
+bench: all $(BENCH) ## Measure Tally beside going direct (real Kafka and PostgreSQL); prints, judges nothing
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/compare.py
+bench-long: all $(BENCH) ## Ask at a constant rate for BENCH_SECONDS=600 and print latency, growth of memory and lag
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/long.py
+bench-jobs: all $(BENCH) ## Submit BENCH_RATE=2000 jobs a second, poll them, and print how the recorder keeps up
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/jobs.py
+bench-profile: all $(BENCH) ## Print where the time and CPU of a request go, hop by hop
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/hops.py
+bench-micro: $(BENCH) ## Count the instructions of the hot functions
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/micro.py
+bench-growth: all $(BENCH) build/venv/.complete ## Measure what a request costs as data, answers, partitions and processes grow; draws deploy/growth.svg
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/growth.py
+bench-rollups: all build/venv/.complete ## Print what rollups bring, on both kinds of database; judges nothing
+	$(SERVICES) -- build/venv/bin/python test/bench/rollups.py
+chaos: all build/venv/.complete build/toxiproxy/server $(B)/test/chaos/clock.so ## Kill, freeze and cut everything under load for MINUTES=5 and judge all answers; SEED=n repeats
+	deploy/dev/packages chaos
+	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/chaos.py
+chaos-rolling: all build/venv/.complete build/toxiproxy/server ## Restart everything in turn ROUNDS=50 times under load behind haproxy; no request may fail
+	deploy/dev/packages chaos
+	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/rolling.py
+$(B)/test/chaos/clock.so: test/chaos/clock.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 -fPIC -shared $(WARNINGS) -o $@ $< -ldl
+build/toxiproxy/server:
+	deploy/dev/packages chaos
+	GOBIN=$(abspath $(@D)) go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+asan: ## Unit tests, short memory and the fuzzers' corpus under ASan and UBSan; a leak fails
+	$(MAKE) VARIANT=asan unit memory replay
+memory: $(MEMORY)
+	test/run-criterion $(B) $^
+replay: $(FUZZERS:%=$(B)/test/fuzz/%)
+	@set -e; for name in $(FUZZERS); do $(B)/test/fuzz/$$name test/fuzz/corpus/$$name; done
+fuzz: ## Fuzz each target for FUZZ_SECONDS=60; FUZZ=NAME: only that one
+	deploy/dev/packages fuzz
+	$(MAKE) $(JOBS) CC=clang-14 VARIANT=fuzz fuzz-each
+fuzz-each: $(if $(FUZZ),$(FUZZ:%=$(B)/test/fuzz/%),$(FUZZERS:%=$(B)/test/fuzz/%))
+	@test/fuzz/run $(or $(FUZZ_SECONDS),60) $^
 tsan: ## Race tests under ThreadSanitizer
 	$(MAKE) VARIANT=tsan race
-e2e: all build/venv/.complete ## Test the programs from outside (real PostgreSQL, real Kafka)
-	$(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract
-build/venv/.complete: test/e2e/requirements.txt
+# Loaded into workers by tests (test/e2e/poison.c).
+$(B)/test/e2e/poison.so: test/e2e/poison.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(PG_INCLUDE) $(ALL_CFLAGS) -shared -o $@ $< -ldl
+e2e: all $(B)/test/e2e/poison.so build/venv/.complete $(B)/test/chaos/clock.so ## Test the programs from outside (real PostgreSQL, real Kafka)
+	$(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract test/chaos
+build/venv/.complete: test/e2e/requirements.txt test/e2e/requirements-alone.txt
 	rm -rf build/venv
 	python3 -m venv build/venv
 	build/venv/bin/pip install -q --disable-pip-version-check -r $<
+	build/venv/bin/pip install -q --disable-pip-version-check --no-deps -r test/e2e/requirements-alone.txt
 	@touch $@
 
 # Functions whose parameters a library dictates (MHD_AccessHandlerCallback has eight).
 FOREIGN_SHAPES := internal/http/server.c:on_call
 
 # ---- style as tests ----------------------------------------------------------
-.PHONY: check check-layers check-headers check-shape format format-check
-check: check-layers check-headers check-shape format-check ## Layers, headers, shape, formatting
+.PHONY: check check-layers check-headers check-shape check-vendored format format-check
+check: check-layers check-headers check-shape check-vendored check-bench format-check ## Layers, headers, shape, formatting
 check-layers: ## Every include points down internal/LAYERS
 	$(Q)awk -f test/style/layers.awk internal/LAYERS $(SOURCES)
 check-headers: $(HEADERS:%=$(B)/%.alone) ## Every header compiles by itself
@@ -154,6 +225,9 @@ check-shape: ## Function, file and line lengths, documented prototypes
 	$(Q)python3 test/style/cstyle.py --check fn=60,file=500,branch=15,nest=3,params=6,width=100 \
 	    $(FOREIGN_SHAPES:%=--allow %) pkg internal cmd
 	$(Q)python3 test/style/cstyle.py --deps . >/dev/null # fails on a cycle
+check-vendored: ## What is not ours is what it was
+	$(Q)cd api/docs && sha256sum --quiet -c SHA256SUMS
+check-bench: $(BENCH) ## The benchmarks, which no test runs, can be built
 format: ## Format every C file
 	$(Q)clang-format-19 -i $(FORMATTED)
 format-check: ## Fail when a C file is not formatted
@@ -182,9 +256,9 @@ install: all ## Install into DESTDIR PREFIX
 	install -m 644 $(B)/lib/libtally.a $(DEST)/lib
 	install -m 755 $(B)/lib/libtally.so $(DEST)/lib/libtally.so.1
 	ln -sf libtally.so.1 $(DEST)/lib/libtally.so
-	install -m 644 $(wildcard pkg/tally/*.h) $(DEST)/include/tally
+	install -m 644 $(PUBLIC) $(DEST)/include/tally
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkg/tally/tally.pc.in > $(DEST)/lib/pkgconfig/tally.pc
-	@set -e; for folder in deploy/datasets migrations; do \
+	@set -e; for folder in deploy/datasets deploy/datasets-rollup migrations; do \
 		[ ! -d $$folder ] || cp -R $$folder $(DEST)/share/tally; done
 uninstall: ## Remove what install installed
 	rm -f $(BINARIES:%=$(DEST)/bin/%) $(DEST)/lib/libtally.a $(DEST)/lib/libtally.so $(DEST)/lib/libtally.so.1

@@ -48,12 +48,14 @@ def environment(settings):
 class Service:
     """A program that runs until SIGTERM and then exits with 0.  Its log is read all the time."""
 
-    def __init__(self, program, settings):
+    def __init__(self, program, settings, files=None):
+        """files: how many it may have open; else as many as we."""
         self.program = program
         self.lines = []
         self.changed = threading.Condition()
         self.is_killed = False
-        self.process = subprocess.Popen([BIN / program], cwd=ROOT, env=environment(settings),
+        limit = ["prlimit", f"--nofile={files}", "--"] if files else []
+        self.process = subprocess.Popen([*limit, BIN / program], cwd=ROOT, env=environment(settings),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -110,30 +112,36 @@ class Service:
         assert code == 0, f"{self.program} ended with {code}: {self.log()}"
 
 
+def port_of(gateway):
+    """In either form of the log."""
+    return int(gateway.wait_for(r'event["=:]+listening\b.*\bport["=:]+(\d+)')[1])
+
+
 class Stack:
     """A gateway and workers over the session's broker and databases.
 
     All workers of the broker are one group: one Stack with workers at a time."""
 
-    def __init__(self, services, n_workers=2, gateway=None, worker=None):
+    def __init__(self, services, n_workers=2, gateway=None, worker=None, gateway_files=None):
         self.services = services
         self.gateway = None
         self.workers = []
         self.n_workers = n_workers
         self.gateway_settings = gateway or {}
+        self.gateway_files = gateway_files
         self.worker_settings = worker or {}
 
     def __enter__(self):
         try:
             self.gateway = Service("tally-gateway", self.services.gateway_settings
-                                   | self.gateway_settings)
+                                   | self.gateway_settings, self.gateway_files)
             for _ in range(self.n_workers):
                 self.start_worker()
-            self.port = int(self.gateway.wait_for(r"event=listening\b.*\bport=(\d+)")[1])
+            self.port = port_of(self.gateway)
             self.url = f"http://127.0.0.1:{self.port}"
             wait_until(self.is_ready, START_S, "the gateway is ready")
             for worker in self.workers:
-                worker.wait_for(r"event=ready\b")
+                worker.wait_for(r'event["=:]+ready\b')
         except BaseException:
             self._kill()
             raise
@@ -181,10 +189,11 @@ class Stack:
 
 
 def run(*arguments, settings=None, timeout=60):
-    """Runs the command line; its CompletedProcess, with text."""
-    return subprocess.run([BIN / "tally", *arguments], cwd=ROOT, env=environment(settings or {}),
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=timeout)
+    """Runs the command line; its CompletedProcess, with text as it was printed, CRLF and all."""
+    result = subprocess.run([BIN / "tally", *arguments], cwd=ROOT, env=environment(settings or {}),
+                            stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    result.stdout, result.stderr = result.stdout.decode(), result.stderr.decode()
+    return result
 
 
 # ---- clients -------------------------------------------------------------------------------------
@@ -333,3 +342,17 @@ class Topic:
 
     def __exit__(self, *_):
         self.close()
+
+
+def read_topic(servers, name):
+    """All messages that a topic has now, each partition in its order."""
+    with Topic(servers, name) as topic:
+        ends = {partition: end for partition, end in zip(topic.partitions, topic.ends()) if end}
+        topic.consumer.assign([confluent_kafka.TopicPartition(name, partition, 0)
+                               for partition in ends])
+        messages = topic.messages(60, lambda: f"the ends {ends}")
+        while ends:
+            message = next(messages)
+            if message.offset() + 1 == ends.get(message.partition()):
+                del ends[message.partition()]
+            yield message

@@ -193,6 +193,11 @@ class World:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("ANALYZE")
 
+    def logs_csv(self):
+        """What load copies into logs, as text."""
+        return "".join(f"{FIRST_ID + i},{event.at},{event.user_id},{SPACE[event.kind]},"
+                       f"{event.kind},{event.object_id}\n" for i, event in enumerate(self.events))
+
     # ---- the oracle --------------------------------------------------------------------------
 
     def _events(self, login, since, until):

@@ -128,3 +128,14 @@ def test_migrations_go_down_and_up_again(services):
             for command in "up", "status", "demo", "up", "down", "up", "demo", "demo", "status":
                 result = run("migrate", command, name, settings=settings)
                 assert result.returncode == 0, (command, result)
+
+
+def test_the_job_store_is_migrated_like_a_database(services):
+    from conftest import fresh_database
+    with fresh_database(services.jobs, "jobs") as fresh:
+        settings = services.cli_settings | {"TALLY_JOBS": fresh}
+        for command in "up", "status", "up", "down", "up":
+            result = run("migrate", command, "jobs", settings=settings)
+            assert result.returncode == 0, (command, result)
+    result = run("migrate", "up", "jobs", settings=services.cli_settings | {"TALLY_JOBS": ""})
+    assert result.returncode == 78 and "TALLY_JOBS" in result.stderr, result

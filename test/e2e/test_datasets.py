@@ -10,11 +10,22 @@ import psycopg
 import pytest
 
 import rows
-from harness import as_csv, as_json, at_once, shown
+from conftest import clickhouse
+from harness import as_csv, as_json, at_once, is_problem, shown
 
 SESSIONS = ("nick", "day", "visits", "early", "note")
 ORDERS = ("account", "product", "orders", "pieces", "total")
 NOTE = "at :nick '12:30' ':nick'  $1 :nick :b{y,z}"
+
+
+@pytest.fixture(scope="module")
+def stack(any_stack):
+    return any_stack
+
+
+@pytest.fixture(scope="module")
+def is_clickhouse(stack):
+    return stack.services.db2.startswith("clickhouse:")
 
 
 # ---- blogs, top-posts: generated content ---------------------------------------------------------
@@ -31,12 +42,12 @@ def test_blogs_with_their_posts_and_comments(stack, world):
 def test_top_posts_of_a_period_without_any_login(stack, world):
     periods = [sorted([world.day(), world.day()]) for _ in range(200)]
     periods += [(day, day) for day in rows.DAYS_OF_INTEREST]
-    periods += [(datetime.date(1, 1, 1), datetime.date(9999, 12, 30)),
+    periods += [(datetime.date(1900, 1, 1), datetime.date(2299, 12, 31)),
                 (datetime.date(1990, 1, 1), datetime.date(1990, 1, 1))]
 
     def ask(period):
         since, until = period
-        expected = world.top_posts(*period) if since.year > 1 else \
+        expected = world.top_posts(*period) if since.year > 1900 else \
             world.top_posts(rows.FIRST_DAY, rows.LAST_DAY)
         answer = stack.ask("top-posts", wait=30, since=since, until=until)
         assert answer.content == as_json(rows.TOP_POSTS, expected), \
@@ -45,10 +56,22 @@ def test_top_posts_of_a_period_without_any_login(stack, world):
     at_once(ask, periods)
 
 
+def test_a_period_that_only_one_kind_of_database_can_represent(stack, world, is_clickhouse):
+    def ask(since):
+        return since, stack.ask("top-posts", wait=30, since=since, until="9999-12-30")
+
+    for since, answer in at_once(ask, ["0001-01-01", "1899-12-31", "2019-01-01"]):
+        if is_clickhouse:
+            assert "cannot be represented" in is_problem(answer, "source_error")["detail"], since
+        else:
+            assert answer.content == as_json(rows.TOP_POSTS, world.top_posts(rows.FIRST_DAY,
+                                                                             rows.LAST_DAY))
+
+
 # ---- sessions ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def visits(services):
+def visits(services, stack, is_clickhouse):
     """(nick as stored, started), loaded."""
     numbers = random.Random(12)
     nicks = ["Anna", "ANNA", "anna", "ЁЖИК", "ёжик", "O'Hara", "o'hara", "straße", "x:y"]
@@ -56,6 +79,11 @@ def visits(services):
                datetime.datetime(2024, 2, numbers.randint(27, 29), numbers.randrange(24),
                                  numbers.choice([0, 29, 30, 59])))
               for _ in range(300)]
+    if is_clickhouse:
+        clickhouse(stack.services.db2, "TRUNCATE TABLE e2e_visit")
+        clickhouse(stack.services.db2, "INSERT INTO e2e_visit FORMAT CSV", "".join(
+            f'"{nick}",{started},""\n' for nick, started in visits))
+        return visits, ascii_lower
     with psycopg.connect(services.db2) as connection:
         connection.execute("DELETE FROM e2e_visit")
         with connection.cursor().copy("COPY e2e_visit FROM STDIN") as into:
@@ -93,7 +121,7 @@ def test_the_callers_spelling_comes_back_when_the_stored_type_folds(stack, visit
 # ---- orders --------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def orders(services):
+def orders(services, stack, is_clickhouse):
     """(products by id, purchases), loaded; some products are gone."""
     numbers = random.Random(13)
     new_id = lambda: uuid.UUID(int=numbers.getrandbits(128))  # noqa: E731
@@ -105,6 +133,10 @@ def orders(services):
     purchases = [(i, numbers.choice(accounts), numbers.choice(product_ids),
                   numbers.randint(-3, 10), decimal.Decimal(numbers.choice(amounts)))
                  for i in range(600)]
+    if is_clickhouse:
+        clickhouse(stack.services.db2, "TRUNCATE TABLE e2e_product")
+        clickhouse(stack.services.db2, "INSERT INTO e2e_product FORMAT CSV", "".join(
+            f'"{id}","{name}"\n' for id, name in products.items()))
     with psycopg.connect(services.db2) as connection:
         connection.execute("DELETE FROM e2e_product")
         for item in products.items():

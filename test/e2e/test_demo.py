@@ -104,6 +104,24 @@ def test_an_unknown_dataset_is_404_and_lists_the_datasets(stack):
     assert "comments" in document["detail"] and "general" in document["detail"]
 
 
+@pytest.mark.parametrize("accept, query, media", [
+    ("text/csv", "", "text/csv"), ("application/x-ndjson", "", "application/x-ndjson"),
+    ("text/html, */*;q=0.1", "", "application/json"), ("text/csv", "&format=json",
+                                                       "application/json"),
+    ("text/html", "&format=csv", "text/csv"),
+])
+def test_accept_chooses_the_format_unless_the_query_does(stack, accept, query, media):
+    answer = stack.get("/api/comments/?login=vladimir" + query, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].split(";")[0] == media
+
+
+def test_a_caller_that_accepts_none_of_the_formats_is_told_so(stack):
+    answer = stack.get("/api/comments/?login=vladimir", headers={"Accept": "text/html"})
+    assert answer.status_code == 406
+    is_problem(answer, "not_acceptable")
+
+
 @pytest.mark.parametrize("path", ["/", "/nothing", "/api", "/v1", "/v1/dataset"])
 def test_an_unknown_path_is_404(stack, path):
     answer = stack.get(path)

@@ -9,23 +9,9 @@ import time
 import pytest
 
 from harness import Topic, is_problem, locked, wait_until
+from raw import connected, read_all
 
 GOOD = b"GET /api/comments/?login=vladimir HTTP/1.1\r\nHost: tally\r\n\r\n"
-
-
-@contextlib.contextmanager
-def connected(stack):
-    with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as connection:
-        yield connection
-
-
-def read_all(connection):
-    """Until the other side closes; a reset counts."""
-    data = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := connection.recv(65536):
-            data += piece
-    return data
 
 
 def status_of(data):

@@ -1,7 +1,15 @@
-"""Two thousand users, every dataset of each, 64 requests in flight: not one mixed-up answer."""
+"""Two thousand users, every dataset of each, 64 requests in flight: not one mixed-up answer,
+whichever database holds the activity."""
+
+import pytest
 
 import rows
 from harness import as_csv, as_json, at_once, shown
+
+
+@pytest.fixture(scope="module")
+def stack(any_stack):
+    return any_stack
 
 
 def same(stack, dataset, columns, lines, format, **params):

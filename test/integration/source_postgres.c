@@ -424,7 +424,7 @@ Test(postgres, ignores_the_driver_of_a_url_and_refuses_other_urls_without_quotin
 {
 	static const char *const wrong[] = { "mysql://u:secret@h/d", "postgresqlx://u:secret@h/d",
 					     "postgresql://u:secret%zz@h/d", "host=secret", "" };
-	struct postgres_options options = { .name = "db1", .loop = loop, .connections = 1 };
+	struct source_options options = { .name = "db1", .loop = loop, .connections = 1 };
 	struct tally_error err;
 	char at[512];
 

@@ -74,7 +74,7 @@ struct cluster *own;
 void
 open_at(const char *at, size_t connections, size_t queue_max, int query_timeout_ms)
 {
-	struct postgres_options options = {
+	struct source_options options = {
 		.name = "db1",
 		.url = at,
 		.loop = loop,

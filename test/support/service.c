@@ -14,7 +14,9 @@
 
 #include <libpq-fe.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "source/migrate.h"
 
 #define DRAIN_MS 10000
@@ -90,6 +92,7 @@ service_databases(void)
 
 	make_database(cluster, "db1", "TALLY_SOURCE_DB1");
 	make_database(cluster, "db2", "TALLY_SOURCE_DB2");
+	make_database(cluster, "jobs", "TEST_POSTGRES_URL_JOBS");
 	return cluster;
 }
 
@@ -105,6 +108,7 @@ service_init(struct service *service, const char *const *flags)
 	int argc = 5;
 
 	memset(service, 0, sizeof *service);
+	service->solo = solo_new();
 	for (; flags && *flags && argc < 31; flags++)
 		argv[argc++] = (char *)(uintptr_t)*flags; /* they are not written */
 	broker_open(&service->broker, false);
@@ -125,8 +129,12 @@ on_gateway_ready(void *ctx, unsigned port)
 static void
 on_fatal(void *ctx, const struct tally_error *err)
 {
-	(void)ctx;
-	die("fatal: %s", err->detail);
+	struct service *service = ctx;
+
+	if (!service->may_fail)
+		die("fatal: %s", err->detail);
+	service->fatal = *err;
+	atomic_store(&service->is_fatal, true);
 }
 
 void
@@ -155,26 +163,32 @@ service_start_gateway(struct service *service)
 static void
 on_lane_ready(void *ctx)
 {
-	struct service *service = ctx;
+	(void)ctx; /* tests ask the lane */
+}
 
-	atomic_store(&service->is_lane_ready, true);
+static struct lane *
+start_lane(struct service *service, const struct lane_kind *kind)
+{
+	const struct lane_options options = {
+		.kind = kind,
+		.config = service->config,
+		.kafka = &service->broker.config,
+		.catalog = service->catalog,
+		.events = { on_lane_ready, on_fatal, service },
+		.solo = service->solo,
+		.seat = kind == &lane_jobs,
+	};
+	struct tally_error err = { 0 };
+	struct lane *lane;
+
+	check(lane_start(&options, &lane, &err), &err);
+	return lane;
 }
 
 void
 service_start_lane_unready(struct service *service)
 {
-	const struct lane_options options = {
-		.config = service->config,
-		.kafka = &service->broker.config,
-		.catalog = service->catalog,
-		.topic = TALLY_TOPIC_REQUESTS_SYNC,
-		.group = TALLY_GROUP_WORKERS "-sync",
-		.events = { on_lane_ready, on_fatal, service },
-	};
-	struct tally_error err = { 0 };
-
-	atomic_store(&service->is_lane_ready, false);
-	check(lane_start(&options, &service->lane, &err), &err);
+	service->lane = start_lane(service, &lane_sync);
 }
 
 void
@@ -182,6 +196,19 @@ service_start_lane(struct service *service)
 {
 	service_start_lane_unready(service);
 	SERVICE_AWAIT(lane_is_ready(service->lane));
+}
+
+void
+service_start_jobs_unready(struct service *service)
+{
+	service->jobs = start_lane(service, &lane_jobs);
+}
+
+void
+service_start_jobs(struct service *service)
+{
+	service_start_jobs_unready(service);
+	SERVICE_AWAIT(lane_is_ready(service->jobs));
 }
 
 void
@@ -207,10 +234,19 @@ service_stop_lane(struct service *service, int drain_ms)
 }
 
 void
+service_stop_jobs(struct service *service, int drain_ms)
+{
+	lane_stop(service->jobs, drain_ms);
+	service->jobs = NULL;
+}
+
+void
 service_stop(struct service *service)
 {
 	service_stop_gateway(service, DRAIN_MS);
 	service_stop_lane(service, DRAIN_MS);
+	service_stop_jobs(service, DRAIN_MS);
+	solo_free(service->solo);
 	catalog_free(service->catalog);
 	config_free(service->config);
 	broker_close(&service->broker);
@@ -218,24 +254,44 @@ service_stop(struct service *service)
 
 /* ---- callers ----------------------------------------------------------------- */
 
-struct call
-call_begin(const struct service *service, const char *path, const char *headers)
+/* Sends a whole request on a connection of its own. */
+static struct call
+send_request(const struct service *service, const char *text, size_t len)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons((uint16_t)service->port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const struct timeval patience = { SERVICE_PATIENCE_MS * 2 / 1000, 0 };
 	struct call call = { socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), clock_mono_ms() };
+
+	if (call.fd < 0 || connect(call.fd, (struct sockaddr *)&address, sizeof address) != 0
+	    || setsockopt(call.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0
+	    || send(call.fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
+		die("no connection to the gateway: %s", strerror(errno));
+	return call;
+}
+
+struct call
+call_begin(const struct service *service, const char *path, const char *headers)
+{
 	char text[4096];
 	int len =
 	    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: t\r\nConnection: close\r\n%s\r\n",
 		     path, headers);
 
-	if (call.fd < 0 || connect(call.fd, (struct sockaddr *)&address, sizeof address) != 0
-	    || setsockopt(call.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0
-	    || send(call.fd, text, (size_t)len, MSG_NOSIGNAL) != len)
-		die("no connection to the gateway: %s", strerror(errno));
-	return call;
+	return send_request(service, text, (size_t)len);
+}
+
+struct call
+call_post(const struct service *service, const char *path, const char *headers, const char *body)
+{
+	char text[8192];
+	int len = snprintf(text, sizeof text,
+			   "POST %s HTTP/1.1\r\nHost: t\r\nConnection: close\r\n"
+			   "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n%s",
+			   path, strlen(body), headers, body);
+
+	return send_request(service, text, (size_t)len);
 }
 
 void
@@ -321,20 +377,40 @@ answer_fini(struct answer *answer)
 	answer->body = NULL;
 }
 
-double
-service_metric(const struct service *service, const char *name)
+static double
+find_metric(const char *text, const char *name)
 {
-	struct answer answer;
-	double value = -1.0;
 	size_t len = strlen(name);
+	double value = -1.0;
 
-	ask(service, "/metrics", "", &answer);
-	for (const char *line = answer.body; line; line = strchr(line, '\n')) {
+	for (const char *line = text; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		if (strncmp(line, name, len) == 0 && line[len] == ' ')
 			value = strtod(line + len, NULL);
 	}
+	return value;
+}
+
+double
+service_metric(const struct service *service, const char *name)
+{
+	struct answer answer;
+
+	ask(service, "/metrics", "", &answer);
+	double value = find_metric(answer.body, name);
 	answer_fini(&answer);
+	return value;
+}
+
+double
+metric_here(const char *name)
+{
+	struct buf buf = BUF_INIT(1 << 20);
+
+	if (metrics_write(&buf) != TALLY_OK || buf_append(&buf, "", 1) != TALLY_OK)
+		die("no metrics");
+	double value = find_metric(buf.data, name);
+	buf_fini(&buf);
 	return value;
 }
 

@@ -1,5 +1,5 @@
-/* service.h - Tally in one process, for tests: a mock broker, a gateway, a lane; and callers on
- * plain sockets.
+/* service.h - Tally in one process, for tests: a mock broker, a gateway, a worker's lanes; and
+ * callers on plain sockets.
  *
  * Databases are TEST_POSTGRES_URL_DB1 and _DB2 (service_databases makes them); datasets are those
  * of test/support/datasets unless said otherwise.  Helpers end the test's process with a message
@@ -19,7 +19,7 @@
 #include "support/cluster.h"
 #include "worker/lane.h"
 
-#define SERVICE_PATIENCE_MS 20000
+#define SERVICE_PATIENCE_MS 45000
 
 /* Waits until the expression holds; looks every 2 ms, and gives up after SERVICE_PATIENCE_MS. */
 #define SERVICE_AWAIT(expression)                                                                  \
@@ -34,14 +34,19 @@ struct service {
 	struct config *config;
 	struct catalog *catalog;
 	struct gateway *gateway;
-	struct lane *lane;
+	struct solo *solo;
+	struct lane *lane; /* the sync lane */
+	struct lane *jobs; /* the job lane; only where a test starts it */
 	unsigned port;
 	atomic_bool is_gateway_ready;
-	atomic_bool is_lane_ready; /* of the last lane */
+	bool may_fail;        /* a fatal error is the test's, and not its end */
+	atomic_bool is_fatal; /* there was one: */
+	struct tally_error fatal;
 };
 
-/* A private server with databases db1 and db2, whose schemas are the migrations', into the
- * environment; before all tests.  Stop it after them. */
+/* A private server with databases db1, db2 and jobs, whose schemas are the migrations', into the
+ * environment (TALLY_SOURCE_DB1, ..., TEST_POSTGRES_URL_JOBS); before all tests.  Stop it after
+ * them. */
 struct cluster *service_databases(void);
 
 /* Prepares a service: the mock broker and the settings, of the environment and flags (NULL at the
@@ -54,12 +59,16 @@ void service_start_gateway_unready(struct service *service);
 void service_start_lane(struct service *service);
 void service_start_lane_unready(struct service *service);
 
-/* All of it. */
+void service_start_jobs(struct service *service);
+void service_start_jobs_unready(struct service *service);
+
+/* The gateway and the sync lane. */
 void service_start(struct service *service, const char *const *flags);
 
 /* Stop a part that runs. */
 void service_stop_gateway(struct service *service, int drain_ms);
 void service_stop_lane(struct service *service, int drain_ms);
+void service_stop_jobs(struct service *service, int drain_ms);
 
 /* Stops what runs, and the broker. */
 void service_stop(struct service *service);
@@ -85,6 +94,10 @@ struct answer {
 /* Sends a GET; headers are lines that end in CRLF, or "". */
 struct call call_begin(const struct service *service, const char *path, const char *headers);
 
+/* Sends a POST of JSON. */
+struct call
+call_post(const struct service *service, const char *path, const char *headers, const char *body);
+
 /* Waits for the whole answer and closes the connection. */
 void call_end(struct call *call, struct answer *out_answer);
 
@@ -101,8 +114,9 @@ const char *answer_header(const struct answer *answer, const char *name);
 /* Releases the body. */
 void answer_fini(struct answer *answer);
 
-/* The value of a line of /metrics that begins with name, -1 without one. */
+/* The value of a line of the metrics that begins with name, -1 without one. */
 double service_metric(const struct service *service, const char *name);
+double metric_here(const char *name); /* without asking the gateway for them */
 
 /* What dataset echo answers, into text. */
 void echo_expect(const char *text, char *out, size_t cap);

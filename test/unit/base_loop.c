@@ -253,6 +253,33 @@ Test(signals, the_first_stops_the_loop, .init = start, .timeout = 20)
 }
 
 static void
+count_hangups(void *ctx, int signal)
+{
+	static int n;
+
+	if (signal != SIGHUP)
+		_exit(40 + n);
+	n++;
+	(void)kill(getpid(), n < 3 ? SIGHUP : SIGTERM);
+	(void)ctx;
+}
+
+Test(signals, a_hangup_is_told_each_time_and_ends_nothing, .timeout = 20)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		signals_block();
+		if (signals_start(count_hangups, NULL, NULL) != TALLY_OK)
+			_exit(1);
+		(void)kill(getpid(), SIGHUP);
+		for (;;)
+			(void)pause();
+	}
+	cr_expect_eq(status_of(child), 43);
+}
+
+static void
 send_second(void *ctx, int signal)
 {
 	(void)ctx;

@@ -385,3 +385,34 @@ Test(config, markdown_is_a_table_of_four_columns)
 	cr_expect_gt(rows, 30);
 	free(text);
 }
+
+static void
+write_bytes(const char *to, const char *bytes, size_t len)
+{
+	FILE *file = fopen(to, "we");
+
+	cr_assert(file);
+	cr_assert_eq(fwrite(bytes, 1, len, file), len);
+	cr_assert_eq(fclose(file), 0);
+}
+
+/* What stands behind a NUL would be overlooked: of a secret, or of a line. */
+Test(config, takes_no_nul_byte_in_a_file)
+{
+	static const char lines[] = "TALLY_KAFKA=k:1\nTALLY_API_KEY=abc\0def\n";
+	static const char last[] = "TALLY_KAFKA=k:1\0";
+	static const char secret[] = "abc\0def\n";
+	char flag[96], reason[160];
+
+	write_bytes(path, lines, sizeof lines - 1);
+	snprintf(reason, sizeof reason, "%s:2: the line has a NUL byte", path);
+	expect_wrong(LOAD(CONFIG_CLI, config_flag, path), reason);
+	write_bytes(path, last, sizeof last - 1);
+	snprintf(reason, sizeof reason, "%s:1: the line has a NUL byte", path);
+	expect_wrong(LOAD(CONFIG_CLI, config_flag, path), reason);
+	write_bytes(other, secret, sizeof secret - 1);
+	snprintf(flag, sizeof flag, "--api-key-file=%s", other);
+	snprintf(reason, sizeof reason, "TALLY_API_KEY_FILE (from a flag): %s has a NUL byte",
+		 other);
+	expect_wrong(LOAD(CONFIG_CLI, flag), reason);
+}

@@ -1,8 +1,6 @@
 /* The C library against the vectors of test/contract, which test_contract.py reads too. */
 #include <criterion/criterion.h>
 
-#include <jansson.h>
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,42 +10,9 @@
 #include <tally/message.h>
 #include <tally/request.h>
 
+#include "support/vectors.h"
+
 #define MESSAGE_MAX 200000
-
-/* Tests run from the top of the tree. */
-static json_t *
-vectors(const char *name)
-{
-	char path[128];
-	json_error_t error;
-
-	snprintf(path, sizeof path, "test/contract/%s", name);
-	json_t *document = json_load_file(path, 0, &error);
-	cr_assert(document, "%s:%d: %s", path, error.line, error.text);
-	return document;
-}
-
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	cr_assert(text, "no member %s", name);
-	return text;
-}
-
-static size_t
-bytes_of_hex(const char *text, unsigned char *out)
-{
-	size_t n = strlen(text) / 2;
-
-	for (size_t i = 0; i < n; i++) {
-		char pair[3] = { text[2 * i], text[2 * i + 1], '\0' };
-
-		out[i] = (unsigned char)strtoul(pair, NULL, 16);
-	}
-	return n;
-}
 
 static size_t
 repeat_part(const json_t *repeat, char *out)
@@ -75,11 +40,11 @@ message_of(const json_t *request, size_t *out_len)
 
 	cr_assert(room);
 	if (hex)
-		*out_len = bytes_of_hex(json_string_value(hex), (unsigned char *)room);
+		*out_len = vectors_unhex(json_string_value(hex), (unsigned char *)room);
 	else if (repeat)
 		*out_len = repeat_part(repeat, room);
 	else
-		*out_len = (size_t)snprintf(room, MESSAGE_MAX, "%s", text_of(request, "text"));
+		*out_len = (size_t)snprintf(room, MESSAGE_MAX, "%s", vectors_text(request, "text"));
 	char *exact = malloc(*out_len ? *out_len : 1);
 	cr_assert(exact);
 	memcpy(exact, room, *out_len);
@@ -94,13 +59,13 @@ check_made_id(const json_t *made)
 {
 	static const struct tally_secrets wrong = { { { "another", 7 } }, 1 };
 	unsigned char secret[256];
-	size_t len = bytes_of_hex(text_of(made, "secret"), secret);
+	size_t len = vectors_unhex(vectors_text(made, "secret"), secret);
 	struct tally_secrets secrets = {
 		{ { "another", 7 }, { secret, len } },
                 2
 	};
-	const char *id = text_of(made, "id");
-	const char *tenant = text_of(made, "tenant");
+	const char *id = vectors_text(made, "id");
+	const char *tenant = vectors_text(made, "tenant");
 	struct tally_job_id_parts parts;
 	struct tally_job_id parsed;
 	char longer[TALLY_TENANT_MAX + 2];
@@ -124,7 +89,7 @@ check_made_id(const json_t *made)
 
 Test(contract, job_ids_are_proved)
 {
-	json_t *document = vectors("ids.json");
+	json_t *document = vectors_load("ids.json");
 	const json_t *made;
 	size_t i;
 
@@ -137,7 +102,7 @@ Test(contract, job_ids_are_proved)
 
 Test(contract, ids_of_foreign_jobs)
 {
-	json_t *document = vectors("ids.json");
+	json_t *document = vectors_load("ids.json");
 	const json_t *foreign;
 	size_t i;
 
@@ -147,35 +112,35 @@ Test(contract, ids_of_foreign_jobs)
 		struct tally_job_id_parts parts;
 		struct tally_job_id id, parsed;
 
-		cr_assert_eq(tally_job_id_foreign(text_of(foreign, "tenant"),
-						  text_of(foreign, "ce_source"),
-						  text_of(foreign, "ce_id"), &id),
+		cr_assert_eq(tally_job_id_foreign(vectors_text(foreign, "tenant"),
+						  vectors_text(foreign, "ce_source"),
+						  vectors_text(foreign, "ce_id"), &id),
 			     TALLY_OK);
-		cr_expect_str_eq(id.text, text_of(foreign, "id"));
+		cr_expect_str_eq(id.text, vectors_text(foreign, "id"));
 		cr_assert_eq(tally_job_id_parse(id.text, strlen(id.text), &parsed, &parts),
 			     TALLY_OK);
 		cr_expect(parts.is_foreign);
 		cr_expect_eq(parts.partition, -1);
 		cr_expect_not(
-		    tally_job_id_is_genuine(&parsed, &secrets, text_of(foreign, "tenant")));
+		    tally_job_id_is_genuine(&parsed, &secrets, vectors_text(foreign, "tenant")));
 	}
 	json_decref(document);
 }
 
 Test(contract, job_ids_that_are_none)
 {
-	json_t *document = vectors("ids.json");
+	json_t *document = vectors_load("ids.json");
 	const json_t *invalid;
 	size_t i;
 
 	json_array_foreach(json_object_get(document, "invalid"), i, invalid)
 	{
-		const char *text = text_of(invalid, "text");
+		const char *text = vectors_text(invalid, "text");
 		struct tally_job_id_parts parts;
 		struct tally_job_id id;
 
 		cr_expect_eq(tally_job_id_parse(text, strlen(text), &id, &parts), TALLY_NOT_FOUND,
-			     "%s", text_of(invalid, "why"));
+			     "%s", vectors_text(invalid, "why"));
 	}
 	json_decref(document);
 }
@@ -224,9 +189,9 @@ make_fingerprint(const json_t *request, char out[TALLY_FINGERPRINT_HEX + 1])
 		cr_assert(strcmp(type, "absent") == 0
 			  || tally_type_parse(type, strlen(type), &params[i].type));
 	}
-	tally_status status =
-	    tally_fingerprint_make(text_of(request, "tenant"), text_of(request, "dataset"), params,
-				   json_array_size(list), &fingerprint);
+	tally_status status = tally_fingerprint_make(vectors_text(request, "tenant"),
+						     vectors_text(request, "dataset"), params,
+						     json_array_size(list), &fingerprint);
 	if (status == TALLY_OK)
 		tally_fingerprint_format(&fingerprint, out);
 	return status;
@@ -234,7 +199,7 @@ make_fingerprint(const json_t *request, char out[TALLY_FINGERPRINT_HEX + 1])
 
 Test(contract, fingerprints)
 {
-	json_t *document = vectors("fingerprints.json");
+	json_t *document = vectors_load("fingerprints.json");
 	char made[TALLY_FINGERPRINT_HEX + 1];
 	const json_t *request;
 	size_t i;
@@ -242,12 +207,12 @@ Test(contract, fingerprints)
 	json_array_foreach(json_object_get(document, "valid"), i, request)
 	{
 		cr_assert_eq(make_fingerprint(request, made), TALLY_OK, "case %zu", i);
-		cr_expect_str_eq(made, text_of(request, "fingerprint"), "case %zu", i);
+		cr_expect_str_eq(made, vectors_text(request, "fingerprint"), "case %zu", i);
 	}
 	json_array_foreach(json_object_get(document, "invalid"), i, request)
 	{
 		cr_expect_eq(make_fingerprint(request, made), TALLY_BAD_REQUEST, "%s",
-			     text_of(request, "why"));
+			     vectors_text(request, "why"));
 	}
 	json_decref(document);
 }
@@ -285,8 +250,9 @@ check_view(const struct tally_request_view *view, const json_t *expect, const ch
 	const json_t *params = json_object_get(expect, "params");
 	const json_t *labels = json_object_get(expect, "labels");
 
-	cr_expect_str_eq(view->dataset, text_of(expect, "dataset"), "%s", why);
-	cr_expect_str_eq(view->format ? view->format : "", text_of(expect, "format"), "%s", why);
+	cr_expect_str_eq(view->dataset, vectors_text(expect, "dataset"), "%s", why);
+	cr_expect_str_eq(view->format ? view->format : "", vectors_text(expect, "format"), "%s",
+			 why);
 	cr_assert_eq(view->n_params, json_object_size(params), "%s", why);
 	for (size_t i = 0; i < view->n_params; i++) {
 		const json_t *param = json_object_get(params, view->params[i].name);
@@ -296,8 +262,8 @@ check_view(const struct tally_request_view *view, const json_t *expect, const ch
 	}
 	cr_assert_eq(view->n_labels, json_object_size(labels), "%s", why);
 	for (size_t i = 0; i < view->n_labels; i++)
-		cr_expect_str_eq(view->labels[i].value, text_of(labels, view->labels[i].name), "%s",
-				 why);
+		cr_expect_str_eq(view->labels[i].value, vectors_text(labels, view->labels[i].name),
+				 "%s", why);
 }
 
 /* What was read and is written says the same when it is read again. */
@@ -331,7 +297,7 @@ static void
 check_message(const json_t *message)
 {
 	const json_t *expect = json_object_get(message, "expect");
-	const char *why = text_of(message, "why");
+	const char *why = vectors_text(message, "why");
 	bool is_valid =
 	    expect ? !json_is_null(expect) : json_is_true(json_object_get(message, "valid"));
 	struct tally_request *request = NULL;
@@ -352,7 +318,7 @@ check_message(const json_t *message)
 
 Test(contract, requests)
 {
-	json_t *document = vectors("requests.json");
+	json_t *document = vectors_load("requests.json");
 	const json_t *message;
 	size_t i;
 
@@ -425,14 +391,14 @@ check_headers(const struct tally_headers *headers, const json_t *expect, const c
 
 Test(contract, headers_of_sync_requests)
 {
-	json_t *document = vectors("requests.json");
+	json_t *document = vectors_load("requests.json");
 	const json_t *message;
 	size_t i;
 
 	json_array_foreach(json_object_get(document, "headers"), i, message)
 	{
 		const json_t *expect = json_object_get(message, "expect");
-		const char *why = text_of(message, "why");
+		const char *why = vectors_text(message, "why");
 		struct tally_header items[TALLY_HEADERS_MAX];
 		size_t n = headers_of(message, items);
 		struct tally_sync_request request;
@@ -469,7 +435,7 @@ check_reply(const struct tally_sync_reply *reply, const json_t *expect, const ch
 
 Test(contract, sync_replies)
 {
-	json_t *document = vectors("replies.json");
+	json_t *document = vectors_load("replies.json");
 	const json_t *message;
 	size_t i;
 
@@ -477,7 +443,7 @@ Test(contract, sync_replies)
 	{
 		const json_t *expect = json_object_get(message, "expect");
 		const json_t *key = json_object_get(message, "key");
-		const char *why = text_of(message, "why");
+		const char *why = vectors_text(message, "why");
 		struct tally_header items[TALLY_HEADERS_MAX];
 		size_t n = headers_of(message, items);
 		struct tally_error err = { .status = TALLY_OK };
@@ -497,7 +463,7 @@ Test(contract, sync_replies)
 
 Test(contract, error_documents)
 {
-	json_t *document = vectors("replies.json");
+	json_t *document = vectors_load("replies.json");
 	const json_t *message;
 	size_t i;
 
@@ -510,7 +476,7 @@ Test(contract, error_documents)
 		tally_status status = tally_error_decode(text, len, &err);
 
 		cr_expect_eq(status, json_is_null(expect) ? TALLY_BAD_REQUEST : TALLY_OK, "%s",
-			     text_of(message, "why"));
+			     vectors_text(message, "why"));
 		if (json_is_string(expect))
 			cr_expect_str_eq(tally_status_code(err.status), json_string_value(expect));
 		free(text);
@@ -540,6 +506,37 @@ Test(contract, an_error_comes_back_as_it_was_written)
 	}
 }
 
+/* Past their room both are cut off, but never within a character. */
+Test(contract, what_is_too_long_in_an_error_document_stays_utf8)
+{
+	static const char *const letters[] = { "a", "\xd0\xb6", "\xe2\x82\xac",
+					       "\xf0\x9f\x98\x80" };
+	char text[4096], long_text[1024];
+
+	for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
+		for (size_t shift = 0; shift < 4; shift++) {
+			struct tally_error err = { .status = TALLY_OK };
+			size_t len = shift;
+
+			memset(long_text, 'x', shift);
+			for (; len + 4 < 600; len += strlen(letters[i]))
+				memcpy(long_text + len, letters[i], strlen(letters[i]));
+			long_text[len] = '\0';
+			int n = snprintf(text, sizeof text,
+					 "{\"code\":\"source_error\",\"detail\":\"%s\","
+					 "\"source\":\"%s\"}",
+					 long_text, long_text);
+			cr_assert_eq(tally_error_decode(text, (size_t)n, &err), TALLY_OK);
+			cr_expect_geq(strlen(err.detail), sizeof err.detail - 4);
+			cr_expect_geq(strlen(err.source), sizeof err.source - 4);
+			cr_expect_eq(strncmp(err.detail, long_text, strlen(err.detail)), 0);
+			cr_expect_eq((strlen(err.detail) - shift) % strlen(letters[i]), 0);
+			cr_expect_eq((strlen(err.source) - shift) % strlen(letters[i]), 0);
+			cr_expect_eq(tally_error_encode(&err, text, sizeof text, &len), TALLY_OK);
+		}
+	}
+}
+
 Test(contract, a_detail_that_is_not_utf8_is_left_out)
 {
 	struct tally_error err = { .status = TALLY_OK }, again = { .status = TALLY_OK };
@@ -550,4 +547,44 @@ Test(contract, a_detail_that_is_not_utf8_is_left_out)
 	cr_assert_eq(tally_error_encode(&err, text, sizeof text, &len), TALLY_OK);
 	cr_assert_eq(tally_error_decode(text, len, &again), TALLY_OK);
 	cr_expect_eq(again.status, TALLY_SOURCE_ERROR);
+}
+
+/* The deadline of a job's body over HTTP; in a message there is none. */
+Test(contract, a_timeout_stands_beside_a_request_at_the_http_edge_only)
+{
+	static const struct {
+		const char *text;
+		int64_t timeout_ms; /* -1: not given; 0: refused */
+	} cases[] = {
+		{ "{\"dataset\":\"a\"}",                                     -1   },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":5000}",                 5000 },
+		{ "{\"timeout_ms\":-5,\"dataset\":\"a\"}",                   -5   },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":5000.0}",               0    },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":\"5\"}",                0    },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":null}",                 0    },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":1,\"timeout_ms\":2}",   0    },
+		{ "{\"dataset\":\"a\",\"timeout_ms\":99999999999999999999}", 0    },
+		{ "{\"dataset\":\"a\",\"timeout\":5}",                       0    },
+		{ "{\"timeout_ms\":5000}",                                   0    },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *text = cases[i].text;
+		struct tally_request *request = NULL;
+		int64_t timeout_ms = -1;
+		tally_status status =
+		    tally_request_decode_http(text, strlen(text), &request, &timeout_ms, NULL);
+
+		cr_expect_eq(status, cases[i].timeout_ms == 0 ? TALLY_BAD_REQUEST : TALLY_OK, "%s",
+			     text);
+		cr_expect_eq(timeout_ms, cases[i].timeout_ms == 0 ? -1 : cases[i].timeout_ms, "%s",
+			     text);
+		if (status == TALLY_OK)
+			cr_expect_str_eq(tally_request_view(request)->dataset, "a");
+		tally_request_free(request);
+		request = NULL;
+		status = tally_request_decode(text, strlen(text), &request, NULL);
+		cr_expect_eq(status, i == 0 ? TALLY_OK : TALLY_BAD_REQUEST, "%s", text);
+		tally_request_free(request);
+	}
 }

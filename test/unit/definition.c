@@ -9,6 +9,7 @@
 #include <tally/digest.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "dataset/definition.h"
 
 #define WRONG "test/datasets/wrong"
@@ -299,7 +300,8 @@ Test(definition, numbers_names_and_leaves_what_is_quoted_alone)
 	cr_expect_str_eq(sql->binds[0], "since");
 	cr_expect_str_eq(sql->binds[1], "login");
 	cr_expect_str_eq(sql->binds[2], "flag");
-	cr_expect_str_eq(definition->steps[0].sqls[1].text, "SELECT $1, $2");
+	cr_expect_str_eq(definition->steps[0].sqls[1].text,
+			 "SELECT $1, ':no\\' :no', \"\\\" :no\", `\\` :no`, $2");
 	cr_expect_str_eq(definition->steps[1].sqls[0].text, "\tSELECT $1, price$1 FROM t");
 }
 
@@ -460,4 +462,25 @@ Test(definition, is_text_in_utf_8)
 	add("-- dataset d: \xd0\xb6\xf0\x9f\x98\x80\n-- column a int\n" STEP);
 	expect_text_wrong(NULL);
 	cr_expect_str_eq(definition->title, "\xd0\xb6\xf0\x9f\x98\x80");
+}
+
+/* What an error quotes of a file is shown on terminals and in logs. */
+Test(definition, quotes_nothing_that_a_terminal_obeys_or_that_is_cut_off)
+{
+	char file[2048];
+
+	cr_assert_eq(
+	    definition_parse("t.sql", "-- dataset t\n-- colu\x1b[2Jmn a\n", 29, &definition, &err),
+	    TALLY_WRONG_DEFINITION);
+	cr_expect(strstr(err.detail, "colu?[2Jmn"), "%s", err.detail);
+	for (int shift = 0; shift < 2; shift++) {
+		int len =
+		    snprintf(file, sizeof file, "-- dataset t\n-- limit 5 %s", shift ? "x" : "");
+
+		while (len < 1000)
+			len += snprintf(file + len, sizeof file - (size_t)len, "\xd0\xb6");
+		cr_assert_eq(definition_parse("t.sql", file, (size_t)len, &definition, &err),
+			     TALLY_WRONG_DEFINITION);
+		cr_expect(utf8_valid(err.detail, strlen(err.detail), NULL), "%s", err.detail);
+	}
 }

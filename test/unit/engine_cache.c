@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataset/cache.h"
+#include "dataset/pack.h"
 #include "support/rig.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -279,41 +280,87 @@ one_text(size_t len)
 }
 
 static void
-put(struct cache *cache, int64_t key, size_t len)
+put_at(struct cache *cache, int64_t key, size_t len, int64_t now_ms)
 {
 	struct rows *rows = one_text(len);
 	struct value value = number(key);
 	uint32_t first = 0;
 
 	cache_put(cache, (const struct value *const[]){ &value }, 1,
-		  &(struct cache_rows){ rows, &first, 1 }, 0);
+		  &(struct cache_rows){ rows, &first, 1 }, now_ms);
 	rows_free(rows);
+}
+
+static void
+put(struct cache *cache, int64_t key, size_t len)
+{
+	put_at(cache, key, len, 0);
+}
+
+static bool
+has_at(struct cache *cache, int64_t key, int64_t now_ms)
+{
+	struct value value = number(key);
+	struct cache_hit hit;
+	struct value cell;
+
+	if (!cache_find(cache, (const struct value *const[]){ &value }, 1, now_ms, &hit))
+		return false;
+	cr_assert_eq(hit.n_rows, 1u);
+	(void)unpack_value(hit.cells, &cell);
+	cr_assert(cell.len > 0 && cell.text[0] == 'x' && cell.text[cell.len - 1] == 'x');
+	return true;
 }
 
 static bool
 has(struct cache *cache, int64_t key)
 {
-	struct value value = number(key);
-	const struct cache_entry *entry =
-	    cache_find(cache, (const struct value *const[]){ &value }, 1, 0);
-
-	cr_assert(!entry || (entry->n_rows == 1 && entry->cells[0].text[0] == 'x'));
-	return entry != NULL;
+	return has_at(cache, key, 0);
 }
 
-Test(cache, never_passes_its_ceiling_and_drops_what_was_used_longest_ago)
+Test(cache, never_passes_its_ceiling_and_drops_what_was_read_first)
 {
+	/* Lengths of all kinds, so that the ring's end falls everywhere. */
+	for (size_t len = 1; len < 3000; len += 41) {
+		struct cache *cache = cache_new(100000, 1000);
+		int64_t n = 0;
+
+		cr_assert(cache);
+		for (int64_t i = 0; i < 1000; i++) {
+			put(cache, i, len + (size_t)(i * i) % 97);
+			cr_assert_leq(cache_bytes(cache), 100000u);
+			cr_assert(has(cache, i));
+		}
+		for (int64_t i = 0; i < 1000; i++) {
+			n += has(cache, i);
+			cr_assert(n == 0 || has(cache, i), "%d is there, the newer %d is not",
+				  (int)(i - 1), (int)i);
+		}
+		/* At least what fits beside one gap at the ring's end. */
+		cr_expect_geq((size_t)n * (len + 136), len < 40 ? 1 : 100000 - 2 * (len + 136));
+		cache_free(cache);
+	}
+}
+
+Test(cache, finds_what_was_put_in_any_order)
+{
+	enum { N_KEYS = 500 };
 	struct cache *cache = cache_new(100000, 1000);
+	int64_t put_ms[N_KEYS];
+	uint32_t random = 1;
 
 	cr_assert(cache);
-	for (int64_t i = 0; i < 1000; i++) {
-		put(cache, i, 1000);
-		cr_assert_leq(cache_bytes(cache), 100000u);
-		cr_assert(has(cache, 0) || i == 0, "it is used all the time: %d", (int)i);
-		cr_assert(has(cache, i));
+	for (int i = 0; i < N_KEYS; i++)
+		put_ms[i] = -1;
+	for (int64_t now_ms = 0; now_ms < 20000; now_ms++) {
+		random = random * 1664525 + 1013904223; /* Numerical Recipes */
+		int key = (int)(random >> 8) % N_KEYS;
+		put_at(cache, key, 1 + (random >> 28), now_ms);
+		put_ms[key] = now_ms;
+		key = (int)(random >> 16) % N_KEYS;
+		bool is_fresh = put_ms[key] >= 0 && now_ms - put_ms[key] < 1000;
+		cr_assert_eq(has_at(cache, key, now_ms), is_fresh, "%d at %d", key, (int)now_ms);
 	}
-	cr_expect_not(has(cache, 1));
-	cr_expect(has(cache, 950));
 	cache_free(cache);
 }
 
@@ -330,21 +377,26 @@ Test(cache, keeps_no_entry_that_would_push_out_the_others)
 	cr_expect_not(has(cache, 3));
 	put(cache, 1, 99000);
 	cr_expect_not(has(cache, 1), "the old rows are gone, though the new ones are not kept");
-	cr_expect_eq(cache_bytes(cache), 0u);
 	cache_free(cache);
 }
 
-Test(cache, replaces_an_entry)
+Test(cache, lets_go_of_what_was_replaced_or_is_too_old)
 {
 	struct cache *cache = cache_new(100000, 1000);
 
 	cr_assert(cache);
-	put(cache, 1, 500);
+	put_at(cache, 1, 500, 0);
 	size_t bytes = cache_bytes(cache);
-	put(cache, 1, 500);
+	put_at(cache, 1, 500, 1);
+	cr_expect_eq(cache_bytes(cache), 2 * bytes);
+	put_at(cache, 2, 500, 1000);
+	cr_expect_eq(cache_bytes(cache), 2 * bytes, "the first is too old");
+	cr_expect(has_at(cache, 1, 1000));
+	put_at(cache, 3, 500, 2000);
 	cr_expect_eq(cache_bytes(cache), bytes);
-	put(cache, 1, 600);
-	cr_expect_eq(cache_bytes(cache), bytes + 100);
+	cr_expect_not(has_at(cache, 1, 2000));
+	cr_expect_not(has_at(cache, 2, 2000));
+	cr_expect(has_at(cache, 3, 2000));
 	cache_free(cache);
 	cache_free(NULL);
 }
@@ -362,17 +414,20 @@ Test(cache, does_not_confuse_tuples)
 	};
 	struct value null[2] = { { .type = TALLY_TEXT }, a[1] };
 	struct rows *rows = one_text(3);
+	struct cache_hit hit;
 	uint32_t first = 0;
 
 	cr_assert(cache);
 	cache_put(cache, (const struct value *const[]){ &a[0], &a[1] }, 2,
 		  &(struct cache_rows){ rows, &first, 1 }, 0);
 	rows_free(rows);
-	cr_expect(cache_find(cache, (const struct value *const[]){ &a[0], &a[1] }, 2, 999));
-	cr_expect_not(cache_find(cache, (const struct value *const[]){ &a[0], &a[1] }, 2, 1000));
-	cr_expect_not(cache_find(cache, (const struct value *const[]){ &b[0], &b[1] }, 2, 0));
-	cr_expect_not(cache_find(cache, (const struct value *const[]){ &null[0], &null[1] }, 2, 0));
-	cr_expect_not(cache_find(cache, (const struct value *const[]){ &a[1], &a[0] }, 2, 0));
-	cr_expect_not(cache_find(cache, (const struct value *const[]){ &a[0] }, 1, 0));
+	cr_expect(cache_find(cache, (const struct value *const[]){ &a[0], &a[1] }, 2, 999, &hit));
+	cr_expect_not(
+	    cache_find(cache, (const struct value *const[]){ &a[0], &a[1] }, 2, 1000, &hit));
+	cr_expect_not(cache_find(cache, (const struct value *const[]){ &b[0], &b[1] }, 2, 0, &hit));
+	cr_expect_not(
+	    cache_find(cache, (const struct value *const[]){ &null[0], &null[1] }, 2, 0, &hit));
+	cr_expect_not(cache_find(cache, (const struct value *const[]){ &a[1], &a[0] }, 2, 0, &hit));
+	cr_expect_not(cache_find(cache, (const struct value *const[]){ &a[0] }, 1, 0, &hit));
 	cache_free(cache);
 }

@@ -47,6 +47,30 @@ Test(flights, share_one_message_among_identical_requests)
 	flights_free(flights);
 }
 
+Test(flights, are_boarded_without_a_message_while_they_are_under_way)
+{
+	struct flights *flights = flights_new(2);
+	struct waiter first = waiting(0, 4), second = waiting(100, 4), third = waiting(100, 4);
+	struct waiter late = waiting(2100, 4);
+	struct flight_taken taken;
+	bool is_new = false;
+
+	cr_expect_not(flights_board(flights, &second, print_a, 0), "there is none");
+	cr_assert_eq(flights_join(flights, &first, print_a, id_1, 0, &is_new), TALLY_OK);
+	cr_expect_not(flights_board(flights, &late, print_a, 2100), "half of its wait is lost");
+	cr_expect(flights_board(flights, &second, print_a, 100));
+	cr_expect(second.is_joiner);
+	cr_expect_eq(flights_count(flights), 2);
+	cr_expect_not(flights_board(flights, &third, print_a, 100), "too many wait");
+	cr_assert(flights_take(flights, id_1, &taken));
+	cr_expect_eq(taken.n_waiters, 2);
+	cr_assert_eq(flights_join(flights, &first, print_a, id_1, 0, &is_new), TALLY_OK);
+	flights_close(flights);
+	cr_expect_not(flights_board(flights, &third, print_a, 100), "closed");
+	cr_expect(flights_leave(flights, &first));
+	flights_free(flights);
+}
+
 Test(flights, take_no_newcomer_who_would_lose_half_of_its_wait)
 {
 	struct flights *flights = flights_new(10);

@@ -106,6 +106,26 @@ Test(offsets, refuse_more_than_their_capacity_until_the_earliest_is_done)
 	offsets_free(offsets);
 }
 
+Test(offsets, know_how_many_are_under_way_and_which_is_the_first)
+{
+	struct offsets *offsets = offsets_new(4);
+
+	cr_expect_eq(offsets_first(offsets), -1);
+	for (int64_t i = 5; i < 8; i++)
+		take(offsets, i);
+	cr_expect_eq(offsets_open(offsets), 3);
+	cr_expect_eq(offsets_first(offsets), 5);
+	offsets_done(offsets, 6);
+	offsets_done(offsets, 6);
+	cr_expect_eq(offsets_open(offsets), 2);
+	cr_expect_eq(offsets_count(offsets), 3);
+	cr_expect_eq(offsets_first(offsets), 5);
+	offsets_done(offsets, 5);
+	cr_expect_eq(offsets_open(offsets), 1);
+	cr_expect_eq(offsets_first(offsets), 7);
+	offsets_free(offsets);
+}
+
 /* Against the definition: the lowest offset that was taken and is not done, or the one after the
  * last when all are. */
 Test(offsets, agree_with_the_definition_in_any_order)

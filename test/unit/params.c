@@ -573,3 +573,41 @@ Test(params, what_does_not_fit_into_a_message_is_refused)
 	cr_expect_str_eq(err.detail, "the request does not fit into a message of 64 KiB");
 	params_free(params);
 }
+
+Test(params, equal_jobs_are_equal_messages)
+{
+	static const struct tally_request_label sorted[] = {
+		{ "a", "1" },
+                { "b", "2" }
+	};
+	static const struct tally_request_label turned[] = {
+		{ "b", "2" },
+                { "a", "1" }
+	};
+	const struct tally_request_view views[] = {
+		{ .format = "csv", .labels = sorted, .n_labels = 2 },
+		{ .format = "csv", .labels = turned, .n_labels = 2 },
+	};
+	char messages[2][1000], plain[1000];
+	size_t lens[2], len;
+
+	define("-- param login text required\n-- param n int default=5\n");
+	struct params *params = MAKE("login=vladimir");
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(params_encode_job(params, &views[i], messages[i], sizeof messages[i],
+					       &lens[i], &err),
+			     TALLY_OK);
+	cr_assert_eq(lens[0], lens[1]);
+	cr_expect_eq(memcmp(messages[0], messages[1], lens[0]), 0);
+	cr_expect_eq(params_encode_job(params, &views[0], messages[0], lens[0] - 1, &len, &err),
+		     TALLY_TOO_LARGE);
+	cr_expect_eq(len, lens[0]);
+	/* Without format and labels it is the message of the other lane. */
+	const struct tally_request_view none = { .n_labels = 0 };
+	cr_assert_eq(params_encode(params, plain, sizeof plain, &lens[0], &err), TALLY_OK);
+	cr_assert_eq(params_encode_job(params, &none, messages[0], sizeof messages[0], &len, &err),
+		     TALLY_OK);
+	cr_assert_eq(len, lens[0]);
+	cr_expect_eq(memcmp(messages[0], plain, len), 0);
+	params_free(params);
+}

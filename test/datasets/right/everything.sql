@@ -32,7 +32,7 @@ SELECT 'a; :no '' :no' AS "b; :no "" :no", E'c\'; :no' || e'\\' AS d, -- ; :no $
   FROM t
  WHERE a>:since; -- step three on db1
 -- step one on db1 by login, since keep cache 60m for clickhouse
-SELECT :since, :login;
+SELECT :since, ':no\' :no', "\" :no", `\` :no`, :login;
 -- step two on db2 by kind cache 500ms
 	SELECT :kind, price$1 FROM t;   --- the end
 -- step three on db1

@@ -16,3 +16,7 @@ SELECT blog_id, id AS post_id FROM post WHERE blog_id = ANY (:blog_id);
 -- step comment on db2 by post_id keep
 SELECT object_id AS post_id, count(*) AS n
   FROM logs WHERE event_type_id = 2 AND object_id = ANY (:post_id) GROUP BY 1;
+
+-- step comment on db2 by post_id keep for clickhouse
+SELECT object_id AS post_id, count() AS n
+  FROM logs WHERE event_type_id = 2 AND object_id IN :post_id GROUP BY post_id;

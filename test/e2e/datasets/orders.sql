@@ -14,3 +14,6 @@ SELECT account, id AS order_id, product_id, quantity, amount
 
 -- step product on db2 by product_id keep
 SELECT id AS product_id, name AS product FROM e2e_product WHERE id = ANY (:product_id);
+
+-- step product on db2 by product_id keep for clickhouse
+SELECT id AS product_id, name AS product FROM e2e_product WHERE id IN :product_id;
