@@ -112,8 +112,8 @@ open_client(struct kafka_producer *producer, enum kafka_durability durability,
 		{ "delivery.report.only.error",            producer->on_failed ? "true" : "false" },
 		{ "partitioner",                           "murmur2"                              },
 		{ "compression.codec",                     "none"                                 },
-		/* A topic's max.message.bytes is that of a batch.  The smallest of ours is twice
-		 * this; a message that is larger goes alone. */
+		/* A topic's max.message.bytes is that of a batch.  Ours allow many
+		 * times this; a message that is larger goes alone. */
 		{ "batch.size",                            "65536"                                },
 		{ "queue.buffering.max.messages",          "100000"                               },
 		{ "queue.buffering.max.kbytes",            "65536"                                },
