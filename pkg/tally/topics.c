@@ -5,8 +5,9 @@
 #define DAY_MS    (24 * HOUR_MS)
 
 /* A topic's limit is that of a batch, and a producer that does not split batches loses all of one
- * that is larger: librdkafka's are of up to 1,000,000 bytes (batch.size), those of Kafka's own of up
- * to 1 MiB (max.request.size).  A request is at most TALLY_MAX_REQUEST_BYTES; workers see to that. */
+ * that is larger: librdkafka's are of up to 1,000,000 bytes (batch.size), those of Kafka's own of
+ * up to 1 MiB (max.request.size).  A request is smaller, TALLY_MAX_REQUEST_BYTES; workers see to
+ * that. */
 #define REQUEST_BYTES (1024 * 1024 + 64 * 1024)
 
 /* Rows: name, partitions, retention, segment, largest message. */
