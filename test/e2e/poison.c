@@ -103,7 +103,8 @@ stop_once(const rd_kafka_headers_t *headers)
 	int fd;
 
 	if (!file || !headers
-	    || rd_kafka_header_get_last(headers, "tally-part", &part, &len) != RD_KAFKA_RESP_ERR_NO_ERROR
+	    || rd_kafka_header_get_last(headers, "tally-part", &part, &len)
+		   != RD_KAFKA_RESP_ERR_NO_ERROR
 	    || len != strlen(STOP_PART) || memcmp(part, STOP_PART, len) != 0)
 		return;
 	fd = open(file, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
