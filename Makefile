@@ -137,8 +137,8 @@ SERVICES     := deploy/dev/with-services --postgres --kafka
 TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppressions=%,$(wildcard test/race/suppressions))
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: test clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
-        bench-micro bench-growth bench-rollups chaos chaos-rolling
+.PHONY: test test-rdkafka-latest clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
+        bench-micro bench-growth bench-overload bench-rollups chaos chaos-rolling
 .PHONY: memory replay fuzz fuzz-each
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
@@ -146,6 +146,15 @@ test: ## Everything that CI runs: installs what is missing, builds, checks, test
 	deploy/dev/packages test
 	@set -e; for target in all clang check unit asan tsan integration e2e; do \
 		echo "==== $$target"; $(MAKE) $(JOBS) CI=1 $$target; done
+# The library in build/librdkafka in place of the system's.
+LATEST := C_INCLUDE_PATH=$(abspath build/librdkafka/include) LIBRARY_PATH=$(abspath build/librdkafka/lib) \
+          LD_LIBRARY_PATH=$(abspath build/librdkafka/lib)
+test-rdkafka-latest: ## The same tests with a current librdkafka, built from source
+	deploy/dev/packages test
+	deploy/dev/packages rdkafka
+	deploy/dev/librdkafka build/librdkafka
+	@set -e; for target in unit integration e2e; do \
+		echo "==== $$target"; env $(LATEST) $(MAKE) $(JOBS) B=build/rdkafka-latest $$target; done
 clang: ## Build everything with clang
 	$(MAKE) CC=clang-14 B=build/clang all
 unit: $(UNIT) ## Run the unit tests (no network)
@@ -172,6 +181,9 @@ bench-micro: $(BENCH) ## Count the instructions of the hot functions
 bench-growth: all $(BENCH) build/venv/.complete ## Measure what a request costs as data, answers, partitions and processes grow; draws deploy/growth.svg
 	deploy/dev/packages bench
 	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/growth.py
+bench-overload: all $(BENCH) ## Ask three times as much as the workers can do, and print what is answered, refused, and how soon it is over
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/overload.py
 bench-rollups: all build/venv/.complete ## Print what rollups bring, on both kinds of database; judges nothing
 	$(SERVICES) -- build/venv/bin/python test/bench/rollups.py
 chaos: all build/venv/.complete build/toxiproxy/server $(B)/test/chaos/clock.so ## Kill, freeze and cut everything under load for MINUTES=5 and judge all answers; SEED=n repeats
@@ -204,7 +216,7 @@ $(B)/test/e2e/poison.so: test/e2e/poison.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(PG_INCLUDE) $(ALL_CFLAGS) -shared -o $@ $< -ldl
 e2e: all $(B)/test/e2e/poison.so build/venv/.complete $(B)/test/chaos/clock.so ## Test the programs from outside (real PostgreSQL, real Kafka)
-	$(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract test/chaos
+	TALLY_BIN=$(abspath $(B)/bin) $(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract test/chaos
 build/venv/.complete: test/e2e/requirements.txt test/e2e/requirements-alone.txt
 	rm -rf build/venv
 	python3 -m venv build/venv

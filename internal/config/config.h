@@ -54,6 +54,8 @@
 	X(wait_default_ms, "WAIT_DEFAULT_MS", 10000, 1000, 30000, CONFIG_GATEWAY,                  \
 	  "how long a caller waits without Prefer: wait")                                          \
 	X(wait_max_ms, "WAIT_MAX_MS", 30000, 1000, 30000, CONFIG_GATEWAY, "the longest wait")      \
+	X(queue_wait_max_ms, "QUEUE_WAIT_MAX_MS", 1000, 10, 30000, CONFIG_GATEWAY,                 \
+	  "predicted wait for a worker past which requests for rows get 503")                      \
 	X(request_timeout_ms, "REQUEST_TIMEOUT_MS", 10000, 100, 600000, CONFIG_GATEWAY,            \
 	  "to send a whole request")                                                               \
 	X(idle_timeout_ms, "IDLE_TIMEOUT_MS", 60000, 1000, 3600000, CONFIG_GATEWAY,                \

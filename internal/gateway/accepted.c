@@ -69,7 +69,7 @@ reply_error(struct submission *submission, const struct tally_error *err)
 {
 	struct http_response response;
 
-	exchange_set_problem(&response, err, NULL);
+	exchange_set_problem(&response, err, NULL, 0);
 	if (err->status == TALLY_OUTCOME_UNKNOWN)
 		add_location(&response, submission);
 	add_preference(&response, submission);

@@ -215,20 +215,34 @@ answer_rows(struct caller *caller, struct shared_body *body, const char *timing)
 	caller_free(caller);
 }
 
-void
-answer_error(struct caller *caller, const struct tally_error *error)
+/* retry_s: as exchange_set_problem has it. */
+static void
+answer_problem(struct caller *caller, const struct tally_error *error, unsigned retry_s)
 {
 	struct http_response response;
 
-	exchange_set_problem(&response, error, NULL);
+	exchange_set_problem(&response, error, NULL, retry_s);
 	add_preference(&response, caller);
 	gateway_count(&caller->exchange, caller->definition->name,
 		      problem_public_status(error->status));
+	exchange_reply(&caller->exchange, &response);
+	caller_free(caller);
+}
+
+void
+answer_error(struct caller *caller, const struct tally_error *error)
+{
 	if (problem_http_status(error->status) >= 500)
 		log_warn("request failed", LOG_STR("dataset", caller->definition->name),
 			 LOG_STR("trace", caller->exchange.trace.text), LOG_ERROR(error));
-	exchange_reply(&caller->exchange, &response);
-	caller_free(caller);
+	answer_problem(caller, error, 0);
+}
+
+/* Without a line in the log: there are many when it matters, and a metric counts them. */
+void
+answer_refused(struct caller *caller, const struct tally_error *error, unsigned retry_s)
+{
+	answer_problem(caller, error, retry_s);
 }
 
 void

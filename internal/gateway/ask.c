@@ -227,6 +227,28 @@ join(struct caller *caller, const struct message *message, bool *out_is_new,
 	return status;
 }
 
+/* Whether a new message would be answered in time; false: the caller has been answered.  Who joins
+ * a flight adds nothing to the queue and is not asked. */
+static bool
+admit(struct caller *caller)
+{
+	struct gateway *gateway = caller->exchange.gateway;
+	int64_t now_us = clock_mono_us();
+	size_t n = flights_in_air(gateway->flights);
+	struct tally_error err = { 0 };
+	unsigned retry_s;
+
+	if (admission_takes(&gateway->admission, now_us, n,
+			    caller->waiter.deadline_ms - clock_mono_ms(), &retry_s))
+		return true;
+	(void)tally_fail(&err, TALLY_SATURATED,
+			 "the workers are behind: this request would wait for one for %.1f s; try "
+			 "again after Retry-After, or submit it as a job",
+			 (double)admission_queue_ms(&gateway->admission, now_us, n) / 1e3);
+	answer_refused(caller, &err, retry_s);
+	return false;
+}
+
 /* Begins a flight, unless somebody else has begun it meanwhile. */
 static void
 begin(struct caller *caller)
@@ -263,7 +285,7 @@ enter(struct caller *caller)
 		return;
 	}
 	http_request_on_gone(caller->exchange.request, on_gone, caller);
-	if (!board(caller))
+	if (!board(caller) && admit(caller))
 		begin(caller);
 }
 

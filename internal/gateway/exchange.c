@@ -23,10 +23,9 @@ let_go(const struct exchange *exchange)
 
 /* ---- answers ----------------------------------------------------------------- */
 
-/* retry_s: Retry-After in seconds, 0: none. */
-static void
-set_problem(struct http_response *response, const struct tally_error *error,
-	    const struct params_faults *faults, unsigned retry_s)
+void
+exchange_set_problem(struct http_response *response, const struct tally_error *error,
+		     const struct params_faults *faults, unsigned retry_s)
 {
 	size_t len = 0;
 	char seconds[16];
@@ -35,6 +34,8 @@ set_problem(struct http_response *response, const struct tally_error *error,
 	http_response_init(response, problem_http_status(error->status));
 	http_response_header(response, "Content-Type", PROBLEM_MEDIA_TYPE);
 	http_response_header(response, "Cache-Control", "no-store");
+	if (retry_s == 0)
+		retry_s = problem_retry_after_s(error->status);
 	if (retry_s > 0) {
 		snprintf(seconds, sizeof seconds, "%u", retry_s);
 		http_response_header(response, "Retry-After", seconds);
@@ -43,13 +44,6 @@ set_problem(struct http_response *response, const struct tally_error *error,
 		http_response_header(response, "WWW-Authenticate", "Bearer");
 	if (body)
 		http_response_owned(response, body, len);
-}
-
-void
-exchange_set_problem(struct http_response *response, const struct tally_error *error,
-		     const struct params_faults *faults)
-{
-	set_problem(response, error, faults, problem_retry_after_s(error->status));
 }
 
 void
@@ -67,7 +61,7 @@ exchange_problem(const struct exchange *exchange, const struct tally_error *erro
 {
 	struct http_response response;
 
-	exchange_set_problem(&response, error, faults);
+	exchange_set_problem(&response, error, faults, 0);
 	gateway_count(exchange, "", problem_public_status(error->status));
 	exchange_reply(exchange, &response);
 }
@@ -97,7 +91,7 @@ refuse(const struct exchange *exchange, const struct tally_error *error, unsigne
 {
 	struct http_response response;
 
-	set_problem(&response, error, NULL, retry_s);
+	exchange_set_problem(&response, error, NULL, retry_s);
 	gateway_count(exchange, "", error->status);
 	exchange_reply(exchange, &response);
 }

@@ -55,8 +55,9 @@ void exchange_problem(const struct exchange *exchange, const struct tally_error 
 		      const struct params_faults *faults);
 
 /* Begins a problem document as the response, for a handler that adds headers of its own and then
- * calls exchange_reply; Retry-After is there already.  faults may be NULL. */
+ * calls exchange_reply; Retry-After is there already, with retry_s seconds, or 0: with what the
+ * status says.  faults may be NULL. */
 void exchange_set_problem(struct http_response *response, const struct tally_error *error,
-			  const struct params_faults *faults);
+			  const struct params_faults *faults, unsigned retry_s);
 
 #endif

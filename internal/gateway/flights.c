@@ -345,3 +345,14 @@ flights_count(struct flights *flights)
 	pthread_mutex_unlock(&flights->lock);
 	return n;
 }
+
+size_t
+flights_in_air(struct flights *flights)
+{
+	size_t n;
+
+	pthread_mutex_lock(&flights->lock);
+	n = HASH_CNT(by_id, flights->ids);
+	pthread_mutex_unlock(&flights->lock);
+	return n;
+}

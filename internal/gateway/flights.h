@@ -91,4 +91,7 @@ void flights_close(struct flights *flights);
 /* How many callers wait. */
 size_t flights_count(struct flights *flights);
 
+/* How many messages they wait for: flights. */
+size_t flights_in_air(struct flights *flights);
+
 #endif

@@ -236,6 +236,7 @@ gateway_start(const struct gateway_options *options, struct gateway **out_gatewa
 	if (!gateway)
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	gateway->options = *options;
+	gateway->admission.max_queue_ms = options->config->queue_wait_max_ms;
 	atomic_store(&gateway->reply_partition, -1);
 	pthread_mutex_init(&gateway->lock, NULL);
 	pthread_condattr_init(&attributes);

@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "dataset/params.h"
+#include "gateway/admission.h"
 #include "gateway/exchange.h"
 #include "gateway/flights.h"
 #include "gateway/form.h"
@@ -35,6 +36,7 @@ struct gateway {
 	struct http_server *server;
 	struct watchdog *watchdog; /* of its threads */
 	struct flights *flights;
+	struct admission admission;
 	struct gateway_jobs *jobs; /* NULL: there are none here */
 	struct job_events *events;
 	struct kafka_producer *producer;
@@ -166,6 +168,9 @@ void answer_rows(struct caller *caller, struct shared_body *body, const char *ti
 
 /* Answers a caller with an error and frees it. */
 void answer_error(struct caller *caller, const struct tally_error *error);
+
+/* Answers a caller who is not taken now and frees it; retry_s: when to come again. */
+void answer_refused(struct caller *caller, const struct tally_error *error, unsigned retry_s);
 
 /* Answers every waiter of a list with an error. */
 void answer_all(struct waiter_list *waiters, const struct tally_error *error);

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "gateway/gateway_inner.h"
 #include "gateway/job_events.h"
 
@@ -7,6 +8,16 @@ read_waiters(void *ctx)
 	struct gateway *gateway = ctx;
 
 	return (double)flights_count(gateway->flights);
+}
+
+static double
+read_queue(void *ctx)
+{
+	struct gateway *gateway = ctx;
+
+	return (double)admission_queue_ms(&gateway->admission, clock_mono_us(),
+					  flights_in_air(gateway->flights))
+	       / 1e3;
 }
 
 static double
@@ -94,6 +105,11 @@ gateway_add_callbacks(struct gateway *gateway)
 {
 	metrics_callback(metrics_gauge("tally_waiters", "Callers that wait for rows", NULL, NULL),
 			 NULL, NULL, read_waiters, gateway);
+	metrics_callback(metrics_gauge("tally_predicted_wait_seconds",
+				       "How long a new request would wait for a worker; 0 while "
+				       "there is no queue",
+				       NULL, NULL),
+			 NULL, NULL, read_queue, gateway);
 	metrics_callback(metrics_gauge("tally_event_streams",
 				       "Callers that follow a job (server-sent events)", NULL,
 				       NULL),

@@ -56,13 +56,13 @@ begin_answer(struct http_response *response, const struct job_look *look, const 
 	struct tally_error err = { 0 };
 
 	if (error) {
-		exchange_set_problem(response, error, NULL);
+		exchange_set_problem(response, error, NULL, 0);
 		return;
 	}
 	tally_status status = set_document(response, look, job, http);
 	if (status != TALLY_OK) {
 		(void)tally_fail(&err, status, "the job cannot be written");
-		exchange_set_problem(response, &err, NULL);
+		exchange_set_problem(response, &err, NULL, 0);
 	}
 }
 

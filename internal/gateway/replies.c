@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scratch.h"
 #include "gateway/gateway_inner.h"
+#include "gateway/server_timing.h"
 #include "kafka/message.h"
 
 #define LOOK_MS 250 /* a new caller waits a second at least: none is overlooked for longer */
@@ -69,6 +70,23 @@ read_reply(const struct kafka_message *message, struct tally_sync_reply *out_rep
 	return status;
 }
 
+/* How long a flight took is known of the caller who began it; nobody's, when that one has left. */
+static void
+learn(struct gateway *gateway, const struct flight_taken *taken, const char *timing)
+{
+	const struct waiter *waiter = TAILQ_FIRST(&taken->waiters);
+	int64_t now_us = clock_mono_us();
+
+	while (waiter && waiter->is_joiner)
+		waiter = TAILQ_NEXT(waiter, in_flight);
+	if (!waiter)
+		return;
+	admission_on_reply(&gateway->admission, now_us,
+			   server_timing_find_us(timing, "queue")
+			       + server_timing_find_us(timing, "batch"),
+			   now_us - ((const struct caller *)waiter)->published_us);
+}
+
 void
 gateway_on_reply(void *ctx, struct kafka_message *message)
 {
@@ -91,6 +109,7 @@ gateway_on_reply(void *ctx, struct kafka_message *message)
 		kafka_message_free(message);
 		return;
 	}
+	learn(gateway, &taken, reply.timing);
 	const void *value = kafka_message_value(message, &len);
 	if (reply.state == TALLY_SUCCEEDED) {
 		succeed(&taken, message, &reply);

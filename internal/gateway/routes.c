@@ -165,7 +165,7 @@ answer_other_method(const struct exchange *exchange, const char *path)
 
 	route_allow(routes, N_ROUTES, path, allow);
 	(void)tally_fail(&err, TALLY_METHOD_NOT_ALLOWED, "here are %s", allow);
-	exchange_set_problem(&response, &err, NULL);
+	exchange_set_problem(&response, &err, NULL, 0);
 	http_response_header(&response, "Allow", allow);
 	exchange_reply(exchange, &response);
 }

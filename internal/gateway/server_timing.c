@@ -6,9 +6,8 @@
 
 #include "base/hop.h"
 
-/* The duration of an entry in microseconds; 0 without it. */
-static int64_t
-find_us(const char *worker, const char *name)
+int64_t
+server_timing_find_us(const char *worker, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -52,8 +51,9 @@ server_timing_write(const struct server_times *times, const char *worker,
 	len = add_worker(out, len, worker);
 	if (is_first)
 		len = hop_append(out, len, SERVER_TIMING_BYTES, "return",
-				 times->replied_us - times->published_us - find_us(worker, "queue")
-				     - find_us(worker, "worker"));
+				 times->replied_us - times->published_us
+				     - server_timing_find_us(worker, "queue")
+				     - server_timing_find_us(worker, "worker"));
 	(void)hop_append(out, len, SERVER_TIMING_BYTES, "total",
 			 times->replied_us - times->arrived_us);
 }

@@ -21,6 +21,9 @@ struct server_times {
 	int64_t replied_us;
 };
 
+/* The duration of an entry of the worker's part, in microseconds; 0 without it. */
+int64_t server_timing_find_us(const char *worker, const char *name);
+
 /* Writes the value of the header; worker is the worker's part, "" when there is none. */
 void server_timing_write(const struct server_times *times, const char *worker,
 			 char out[SERVER_TIMING_BYTES]);

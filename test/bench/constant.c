@@ -43,6 +43,7 @@ struct connection {
 	size_t left; /* of the body, once the head is there */
 	bool has_head;
 	bool is_ok;
+	bool is_refused; /* 503: there is no place now */
 	bool is_poll;
 	bool is_busy;
 	TAILQ_ENTRY(connection) link; /* while it is free */
@@ -50,7 +51,7 @@ struct connection {
 
 /* Of one interval. */
 struct figures {
-	uint64_t n_ok, n_failed;
+	uint64_t n_ok, n_failed, n_refused; /* those refused have failed, too */
 	int64_t max_us;
 	uint64_t buckets[N_BUCKETS];
 };
@@ -136,12 +137,13 @@ print(struct bench *bench, int64_t now_us)
 			     quantile(&bench->polls, 0.5), quantile(&bench->polls, 0.99),
 			     (double)bench->polls.max_us / 1000.0);
 	(void)printf(
-	    "{\"at\": %.0f, \"rate\": %.0f, \"ok\": %llu, \"failed\": %llu, \"late\": %llu, "
-	    "\"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}\n",
+	    "{\"at\": %.0f, \"rate\": %.0f, \"ok\": %llu, \"failed\": %llu, \"refused\": %llu, "
+	    "\"late\": %llu, \"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}\n",
 	    (double)(now_us - bench->began_us) / 1e6, (double)now->n_ok / span_s,
 	    (unsigned long long)now->n_ok, (unsigned long long)now->n_failed,
-	    (unsigned long long)(bench->n_due - bench->n_sent), quantile(now, 0.5),
-	    quantile(now, 0.99), quantile(now, 0.999), (double)now->max_us / 1000.0);
+	    (unsigned long long)now->n_refused, (unsigned long long)(bench->n_due - bench->n_sent),
+	    quantile(now, 0.5), quantile(now, 0.99), quantile(now, 0.999),
+	    (double)now->max_us / 1000.0);
 	(void)fflush(stdout);
 	bench->now = bench->polls = (struct figures){ 0 };
 	bench->printed_us = now_us;
@@ -177,6 +179,7 @@ finish(struct connection *connection)
 		figures->buckets[bucket_of(took_us)]++;
 	} else {
 		figures->n_failed++;
+		figures->n_refused += connection->is_refused;
 	}
 	if (took_us > figures->max_us)
 		figures->max_us = took_us;
@@ -216,6 +219,7 @@ read_head(struct connection *connection)
 	bool is_job = connection->bench->are_jobs && !connection->is_poll;
 	connection->is_ok =
 	    strncmp(connection->head, is_job ? "HTTP/1.1 202 " : "HTTP/1.1 200 ", 13) == 0;
+	connection->is_refused = strncmp(connection->head, "HTTP/1.1 503 ", 13) == 0;
 	if (is_job && connection->is_ok)
 		keep_id(connection->bench, connection->head);
 	connection->left = strtoul(field + 17, NULL, 10)
@@ -228,7 +232,7 @@ open_again(struct connection *connection)
 {
 	struct bench *bench = connection->bench;
 
-	connection->is_ok = false;
+	connection->is_ok = connection->is_refused = false;
 	if (connection->is_busy)
 		finish(connection);
 	TAILQ_REMOVE(&bench->free, connection, link);

@@ -61,7 +61,7 @@ SELECT i, 'row ' || i || ' ' || repeat(md5(i::text), 5) AS text
   FROM generate_series(1, :n::int) AS i;
 """
 N_LARGE = 50_000
-GROWTH_KIB = 48 * 1024  # 19 to 25 MiB alone; 36 was seen when the recorder was far behind
+GROWTH_KIB = 32 * 1024
 
 
 def large_rows():

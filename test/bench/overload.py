@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""overload - more requests than the workers can answer, at a constant rate whatever the answers do.
+make bench-overload runs it.
+
+A dataset sleeps 2 ms for each request on the one connection that the worker has, so that some 480 a
+second are the most.  Callers come at 250 a second all the time; for a while others come beside them,
+so that there are three times as many as can be served.  It prints what was answered, what was
+refused, how long the answered ones waited, and how soon all was as before; and judges nothing.
+
+  BENCH_OVERLOAD_SECONDS=20
+  TALLY_...                       settings pass through: TALLY_QUEUE_WAIT_MAX_MS=30000 is nearly the
+                                  same as no admission"""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+from compare import table
+from services import BUILD, ROOT, Scale, Stage
+
+BASE_PER_S, TIMES = 250, 3
+CALM_S, AFTER_S = 8, 15
+CONNECTIONS = "4096"
+DATASET = """-- dataset slow: 2 ms of a connection for each
+-- param   login text required max=256
+-- column  id int
+-- column  slept text
+
+-- step user on db1 by login
+SELECT q.login, u.id, pg_sleep(0.002)::text AS slept
+  FROM unnest(:login) AS q(login) JOIN users u ON u.login = q.login;
+"""
+
+
+class Callers:
+    """They come at a constant rate; a line of figures for each second."""
+
+    def __init__(self, service, scale, per_s, seconds):
+        self.load = subprocess.Popen(
+            [BUILD / "test/bench/constant", service.address, "slow", str(scale.users), str(per_s),
+             str(seconds), "1", CONNECTIONS], text=True, stdout=subprocess.PIPE)
+
+    def figures(self):
+        lines = [json.loads(line) for line in self.load.stdout]
+        if self.load.wait() != 0:
+            sys.exit("bench: the load generator failed")
+        return lines
+
+
+def most(service, scale):
+    """Answers per second when as many are asked for as can be, and no more wait than a batch."""
+    command = ["wrk", "-t1", "-c64", "-d5s", "--timeout", "30s", "-s", ROOT / "test/bench/ask.lua",
+               f"http://{service.address}", "--", "slow", str(scale.users), "1"]
+    output = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    found = json.loads(output[output.index('{"requests"'):].splitlines()[0])
+    return found["requests"] / found["us"] * 1e6
+
+
+def recovery_s(lines, end_s, calm_ms):
+    """From the end of the overload to the first second from which nobody is refused and the wait is
+    no more than twice what it was."""
+    late = [line["at"] for line in lines
+            if line["at"] > end_s and (line["failed"] or line["p99"] > 2 * calm_ms)]
+    return max(late, default=end_s) - end_s
+
+
+def report(peak, base, more, seconds):
+    calm = [line for line in base if 2 < line["at"] <= CALM_S]
+    during = [line for line in base if CALM_S + 2 < line["at"] <= CALM_S + seconds]
+    others = [line for line in more if 2 < line["at"] <= seconds]
+    calm_ms = statistics.median(line["p99"] for line in calm)
+    good = (sum(line["ok"] for line in during) / len(during)
+            + sum(line["ok"] for line in others) / len(others))
+    refused = sum(line["refused"] for line in base + more)
+    failed = sum(line["failed"] for line in base + more)
+    table(["", "at the peak", "before", "overload"],
+          [["asked per s", "", f"{BASE_PER_S}", f"{BASE_PER_S + round(peak * TIMES) - BASE_PER_S}"],
+           ["answered per s", f"{peak:.0f}", f"{statistics.mean(l['ok'] for l in calm):.0f}",
+            f"{good:.0f} ({good / peak:.0%} of the peak)"],
+           ["p50 ms of the answered", "", f"{statistics.median(l['p50'] for l in calm):.0f}",
+            f"{statistics.median(l['p50'] for l in during):.0f}"],
+           ["p99 ms of the answered", "", f"{calm_ms:.0f}",
+            f"{max(l['p99'] for l in during):.0f} in the worst second"]])
+    print(f"\n{refused} were refused (503 with Retry-After), {failed - refused} failed otherwise; "
+          f"all as before {recovery_s(base, CALM_S + seconds, calm_ms):.0f} s after the end")
+
+
+def main():
+    seconds = int(os.environ.get("BENCH_OVERLOAD_SECONDS", 20))
+    scale = Scale(0.01)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.chdir(ROOT)
+    with Stage(scale) as stage:
+        (stage.folder / "datasets/slow.sql").write_text(DATASET)
+        service, _ = stage.tally(TALLY_SOURCE_CONNECTIONS="1", TALLY_WAITERS_MAX="20000",
+                                 TALLY_HTTP_CONNECTIONS="20000")
+        most(service, scale)
+        peak = most(service, scale)
+        base = Callers(service, scale, BASE_PER_S, CALM_S + seconds + AFTER_S)
+        time.sleep(CALM_S)
+        more = Callers(service, scale, round(peak * TIMES) - BASE_PER_S, seconds)
+        base, more = base.figures(), more.figures()
+    report(peak, base, more, seconds)
+
+
+if __name__ == "__main__":
+    main()
