@@ -10,7 +10,6 @@
 #include "gateway/query.h"
 
 #define MESSAGE_STACK_BYTES 2048
-#define TURN_MS             5
 
 /* A request message, ready to be sent; data is its value. */
 struct message {
@@ -131,19 +130,6 @@ gateway_on_lost(void *ctx, tally_status status, const struct kafka_message *mess
 		fail_flight(ctx, &id, &err);
 }
 
-/* All requests of a moment go to one partition, and those of the next moment to the next: a request
- * to the broker carries one partition's messages (librdkafka 2.0.2), and a worker finds them
- * together.  By the fingerprint, identical requests of several gateways would meet at one worker;
- * those of one gateway share a flight, which is nearly all of that. */
-static int32_t
-choose_partition(const struct gateway *gateway)
-{
-	int64_t n = atomic_load(&gateway->n_request_partitions);
-	int64_t turn = clock_mono_ms() / TURN_MS + atomic_load(&gateway->reply_partition);
-
-	return n > 0 ? (int32_t)(turn % n) : -1;
-}
-
 /* Sends the message of a flight; on failure the flight is answered.  Takes message->data. */
 static void
 publish(struct gateway *gateway, struct message *message)
@@ -151,7 +137,10 @@ publish(struct gateway *gateway, struct message *message)
 	struct tally_error err = { 0 };
 	const struct kafka_outgoing outgoing = {
 		.topic = TALLY_TOPIC_REQUESTS_SYNC,
-		.partition = choose_partition(gateway),
+		/* By the fingerprint, identical requests of several gateways would meet at one
+		 * worker; those of one gateway share a flight, which is nearly all of that. */
+		.partition = kafka_producer_turn(atomic_load(&gateway->n_request_partitions),
+						 atomic_load(&gateway->reply_partition)),
 		.key = message->key,
 		.key_len = sizeof message->key - 1,
 		.owned_value = message->data,

@@ -293,6 +293,8 @@ gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms, struct tally_error 
 		    kafka_producer_warm(jobs->producer, topics[i], timeout_ms, &n, err);
 		if (status != TALLY_OK)
 			return status;
+		if (i == 0)
+			atomic_store(&jobs->n_request_partitions, n);
 	}
 	/* The partition stands in ids, and foreign jobs are spread over that many. */
 	if (n != n_set)

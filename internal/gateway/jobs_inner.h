@@ -35,6 +35,7 @@ struct gateway_jobs {
 	struct kafka_producer *producer;
 	_Atomic(struct kafka_reader *) reader; /* NULL until the broker was met */
 	_Atomic int32_t partition;             /* of tally.results; -1: not known yet */
+	_Atomic int32_t n_request_partitions;  /* 0: not known yet */
 	struct waits *waits;
 	atomic_bool is_closed;   /* no more handlers */
 	atomic_int n_inside;     /* handlers */

@@ -233,7 +233,9 @@ send(struct submission *submission, struct tally_error *err)
 	struct tally_headers headers;
 	const struct kafka_outgoing message = {
 		.topic = TALLY_TOPIC_REQUESTS_JOBS,
-		.partition = -1,
+		.partition =
+		    kafka_producer_turn(atomic_load(&submission->jobs->n_request_partitions),
+					atomic_load(&submission->jobs->partition)),
 		.key = submission->key,
 		.key_len = sizeof submission->key - 1,
 		.value = submission->value,

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "kafka/client.h"
 
 #define POLL_MS 100
+#define TURN_MS 5
 
 struct kafka_producer {
 	const struct kafka_config *config;
@@ -266,6 +268,13 @@ kafka_producer_send(struct kafka_producer *producer, const struct kafka_outgoing
 		free(report);
 	}
 	return send_status(code);
+}
+
+int32_t
+kafka_producer_turn(int32_t n_partitions, int32_t first)
+{
+	return n_partitions > 0 ? (int32_t)((clock_mono_ms() / TURN_MS + first) % n_partitions)
+				: -1;
 }
 
 tally_status

@@ -70,6 +70,12 @@ void kafka_producer_stop(struct kafka_producer *producer, int flush_ms);
 TALLY_MUST_CHECK tally_status kafka_producer_send(struct kafka_producer *producer,
 						  const struct kafka_outgoing *message);
 
+/* The partition for what is sent now, one after the other from first on: all messages of a moment
+ * go to one, and those of the next moment to the next.  A request to the broker carries one
+ * partition's messages (librdkafka 2.0.2): so there are fewer requests, and a reader finds the
+ * messages together.  n_partitions 0, not known yet: -1, by the key.  Any thread. */
+int32_t kafka_producer_turn(int32_t n_partitions, int32_t first);
+
 /* Asks for the topic's metadata, waiting for at most timeout_ms, so that the first message need
  * not wait for them (up to 1 s in librdkafka 2.0.2).  *out_partitions is their number.
  * TALLY_KAFKA_UNAVAILABLE: no broker answers; TALLY_NOT_FOUND: there is no such topic. */
