@@ -138,7 +138,8 @@ TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppression
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: test test-rdkafka-latest clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
-        bench-micro bench-growth bench-overload bench-rollups chaos chaos-rolling
+        bench-micro bench-growth bench-overload bench-backlog bench-rollups \
+        chaos chaos-rolling
 .PHONY: memory replay fuzz fuzz-each
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
@@ -172,6 +173,9 @@ bench-long: all $(BENCH) ## Ask at a constant rate for BENCH_SECONDS=600 and pri
 bench-jobs: all $(BENCH) ## Submit BENCH_RATE=2000 jobs a second, poll them, and print how the recorder keeps up
 	deploy/dev/packages bench
 	@BENCH_BUILD=$(B) python3 test/bench/jobs.py
+bench-backlog: all $(BENCH) ## Queue BENCH_JOBS=100000 jobs, and print how they are worked off and what callers of rows notice
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) python3 test/bench/backlog.py
 bench-profile: all $(BENCH) ## Print where the time and CPU of a request go, hop by hop
 	deploy/dev/packages bench
 	@BENCH_BUILD=$(B) python3 test/bench/hops.py

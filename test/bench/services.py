@@ -300,13 +300,17 @@ class Stage:
         self.stack.callback(child.stop)
         return child, child.await_line(ready)
 
-    def tally(self, name="tally", build=BUILD, **settings):
-        """A worker and a gateway, and how to stop them before the end."""
+    def worker(self, build=BUILD, **settings):
+        """A worker, and the address of its metrics."""
         worker, found = self.start([build / "bin/tally-worker"], "worker",
                                    r"event=listening.* port=(\d+)",
                                    TALLY_METRICS_LISTEN="127.0.0.1:0", **settings)
-        metrics = f"127.0.0.1:{found.group(1)}"
         worker.await_line("event=ready")
+        return worker, f"127.0.0.1:{found.group(1)}"
+
+    def tally(self, name="tally", build=BUILD, **settings):
+        """A worker and a gateway, and how to stop them before the end."""
+        worker, metrics = self.worker(build, **settings)
         gateway, found = self.start([build / "bin/tally-gateway"], "gateway",
                                     r"event=listening.* port=(\d+)",
                                     TALLY_LISTEN="127.0.0.1:0", **settings)

@@ -90,6 +90,12 @@ class Api:
                 return document
             assert time.monotonic() < deadline, f"not final within {timeout} s: {document}"
 
+    def whole(self, id, timeout=60):
+        """The same with all that its request says: a result may be recorded before its request."""
+        self.final(id, timeout)
+        return wait_until(lambda: (lambda job: job.get("params") and job)(self.job(id)), timeout,
+                          "its request is recorded")
+
     def result(self, id, query=""):
         return self.get(f"/v1/jobs/{id}/result{query}")
 

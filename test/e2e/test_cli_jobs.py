@@ -17,6 +17,7 @@ import confluent_kafka
 import pytest
 
 from harness import BIN, ROOT, environment, run
+from jobs import Api
 
 ID = "06abcdefghjkmnpqrstvwxyz0123456789abcde"
 
@@ -514,4 +515,4 @@ def test_a_dead_letter_is_submitted_again(stack, services):
     document = json.loads(run("wait", id, "--json", "--url", stack.url,
                               settings=services.cli_settings).stdout)
     assert document["state"] == "succeeded"
-    assert document["labels"] == {"replay_of": "tally.requests.jobs/3/42"}
+    assert Api(stack.url).whole(id)["labels"] == {"replay_of": "tally.requests.jobs/3/42"}

@@ -143,7 +143,7 @@ def test_a_foreign_request_is_served_beside_a_wrong_one(served, logins, world, i
     event = neighbour(list(WRONG)[i])
     id = shop.id(event)
     body = expected(world, "comments", logins[i])
-    document = api.final(id)
+    document = api.whole(id)
     assert document["state"] == "succeeded", document
     assert document["params"] == {"login": logins[i]} and document["labels"] == {"n": str(i)}
     assert api.result(id).content == body

@@ -22,6 +22,7 @@ import rows
 from conftest import succeed
 from harness import (ROOT, Service, Stack, Topic, as_csv, as_json, at_once, is_problem,
                      lock_waiters, locked, session, wait_until)
+from jobs import Api
 
 N_KEYS, N_EACH = 200, 64
 CONFIRM_S = 5
@@ -626,7 +627,5 @@ def test_a_gateway_that_dies_between_the_key_and_kafka_loses_no_job(apart, kafka
             == {dying.id}
         assert len({(message.key(), message.value()) for message in messages}) == 1
         with Stack(apart, n_workers=1):
-            job = wait_until(lambda: (lambda a: a.json()["final"] and a.json())(
-                session().get(f"{other.url}/v1/jobs/{dying.id}", headers={"Prefer": "wait=20"},
-                              timeout=40)), 90, "it is done")
+            job = Api(other.url).whole(dying.id, 90)
         assert job["state"] == "succeeded" and job["labels"] == {"a": "b"}

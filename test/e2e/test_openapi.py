@@ -32,12 +32,13 @@ def test_generated_requests_get_what_the_document_says(stack, tmp_path):
     api = Api(stack.url)
     id = api.submit("comments", {"login": "vladimir"})["id"]
     api.final(id)
-    # Jobs that are generated would otherwise hold the stream of events open for an hour.
+    # Jobs that are generated would otherwise hold the stream of events open for an hour.  One worker:
+    # with two threads CPython 3.11 at times fails to parse its own source (gh-106905).
     result = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{stack.url}/openapi.json",
          "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
          "--max-examples", "300", "--seed", "20250629", "--generation-database", "none",
-         "--continue-on-failure", "--no-color", "--workers", "2",
+         "--continue-on-failure", "--no-color", "--workers", "1",
          "--exclude-path-regex", "/events$"],
         cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
         check=False)

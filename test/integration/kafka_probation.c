@@ -51,18 +51,20 @@ end(void)
 }
 
 #define MOCK(name) Test(starts, name, .init = begin, .fini = end, .timeout = 90)
+#define REAL(name, call)                                                                           \
+	Test(starts_real, name, .init = begin_real, .fini = end, .timeout = 90)                    \
+	{                                                                                          \
+		if (!getenv("TEST_KAFKA"))                                                         \
+			cr_skip_test("TEST_KAFKA is not set");                                     \
+		call();                                                                            \
+	}
 #define BOTH(name)                                                                                 \
 	static void starts_##name(void);                                                           \
 	MOCK(name)                                                                                 \
 	{                                                                                          \
 		starts_##name();                                                                   \
 	}                                                                                          \
-	Test(starts_real, name, .init = begin_real, .fini = end, .timeout = 90)                    \
-	{                                                                                          \
-		if (!getenv("TEST_KAFKA"))                                                         \
-			cr_skip_test("TEST_KAFKA is not set");                                     \
-		starts_##name();                                                                   \
-	}                                                                                          \
+	REAL(name, starts_##name)                                                                  \
 	static void starts_##name(void)
 
 /* Waits until the expression holds, and looks no more then; every 2 ms, for BROKER_PATIENCE_MS. */
@@ -291,6 +293,42 @@ MOCK(that_cannot_be_stored_let_nothing_run)
 	AWAIT(has_come(KAFKA_OVER));
 	kafka_group_stop(group, 5000);
 }
+
+static atomic_bool is_revoked;
+
+static void
+note_revoked(void *ctx, int level, const char *text)
+{
+	(void)ctx;
+	(void)level;
+	if (strstr(text, "revoked"))
+		atomic_store(&is_revoked, true);
+}
+
+/* The mock refuses commits while members join again; a real broker takes them. */
+static void
+end_work_in_hand(void)
+{
+	broker.config.on_log = note_revoked;
+	struct kafka_group *first = join();
+
+	AWAIT(kafka_group_partitions(first) == 4);
+	send_numbers(&broker, 0, 0, 3);
+	cr_assert(inbox_await(&inbox, 3, BROKER_PATIENCE_MS));
+	struct kafka_group *second = join();
+	AWAIT(atomic_load(&is_revoked));
+	for (size_t i = 0; i < 3; i++)
+		end_with(first, &inbox.all[i], kafka_group_done);
+	AWAIT(kafka_group_partitions(first) == 2 && kafka_group_partitions(second) == 2);
+	send_numbers(&broker, 0, 3, 1);
+	cr_assert(inbox_await(&inbox, 4, BROKER_PATIENCE_MS));
+	cr_expect_eq(inbox.all[3].offset, 3, "the others are not done again");
+	cr_expect_eq(inbox_count(&suspects), 0);
+	kafka_group_stop(second, 5000);
+	kafka_group_stop(first, 5000);
+}
+
+REAL(and_work_in_hand_end_before_a_rebalance, end_work_in_hand)
 
 /* Another member comes while the head runs: the first one has to give everything away. */
 static void

@@ -1,0 +1,347 @@
+/* What becomes of the Kafka clients when a broker refuses their requests, one kind after the other,
+ * and when topics change under them: partitions that are added, messages that are deleted before
+ * they were read, a topic that goes and comes again.  Against the mock cluster, which refuses what
+ * it is told to, and where TEST_KAFKA names one against a real broker, whose topics can change. */
+#include <criterion/criterion.h>
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "kafka/admin.h"
+#include "kafka/group.h"
+#include "kafka/producer.h"
+#include "support/broker.h"
+
+/* Of Kafka's protocol. */
+#define NOT_LEADER      6
+#define LOADING         14
+#define NOT_COORDINATOR 16
+#define OUT_OF_ORDER    45
+
+static struct broker broker;
+static struct tally_error err;
+static struct reports reports;
+static struct inbox inbox;
+static char group_name[100];
+
+static void
+begin(void)
+{
+	reports_init(&reports);
+	inbox_init(&inbox);
+	broker_open(&broker, false);
+}
+
+static void
+begin_real(void)
+{
+	reports_init(&reports);
+	inbox_init(&inbox);
+	if (getenv("TEST_KAFKA"))
+		broker_open(&broker, true);
+	broker_set(&broker, "topic.metadata.refresh.interval.ms", "500");
+}
+
+static void
+end(void)
+{
+	inbox_fini(&inbox);
+	if (broker.config.brokers)
+		broker_close(&broker);
+}
+
+#define MOCK(suite, name) Test(suite, name, .init = begin, .fini = end, .timeout = 90)
+#define REAL(suite, name)                                                                          \
+	static void suite##_##name(void);                                                          \
+	Test(suite##_real, name, .init = begin_real, .fini = end, .timeout = 90)                   \
+	{                                                                                          \
+		if (!getenv("TEST_KAFKA"))                                                         \
+			cr_skip_test("TEST_KAFKA is not set");                                     \
+		suite##_##name();                                                                  \
+	}                                                                                          \
+	static void suite##_##name(void)
+
+/* Waits until the expression holds; looks every 2 ms, for BROKER_PATIENCE_MS. */
+#define AWAIT(expression)                                                                          \
+	do {                                                                                       \
+		const struct timespec look = { 0, 2000000 };                                       \
+		int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;                           \
+		while (!(expression) && clock_mono_ms() < until_ms)                                \
+			nanosleep(&look, NULL);                                                    \
+		cr_assert((expression));                                                           \
+	} while (0)
+
+static struct kafka_group *
+join(void)
+{
+	const struct kafka_group_options options = {
+		.group = group_name,
+		.topic = broker.topic,
+		.on_message = inbox_add_group,
+		.ctx = &inbox,
+		.max_uncommitted = 100,
+	};
+	struct kafka_group *group = NULL;
+
+	(void)snprintf(group_name, sizeof group_name, "%s.group", broker.topic);
+	cr_assert_eq(kafka_group_start(&broker.config, &options, &group, &err), TALLY_OK, "%s",
+		     err.detail);
+	return group;
+}
+
+static void
+done(struct kafka_group *group, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		kafka_group_done(group, inbox.all[i].partition, inbox.all[i].offset,
+				 inbox.all[i].epoch);
+}
+
+static struct kafka_producer *
+start_producer(enum kafka_durability durability)
+{
+	struct kafka_producer *producer = NULL;
+
+	cr_assert_eq(kafka_producer_start(&broker.config, durability, 5000, &producer, &err),
+		     TALLY_OK, "%s", err.detail);
+	return producer;
+}
+
+static tally_status
+send_text(struct kafka_producer *producer, const char *text)
+{
+	const struct kafka_outgoing message = {
+		.topic = broker.topic,
+		.partition = 0,
+		.value = text,
+		.value_len = strlen(text),
+		.on_delivered = reports_add,
+		.ctx = &reports,
+	};
+
+	return kafka_producer_send(producer, &message);
+}
+
+/* ---- refused requests -------------------------------------------------------- */
+
+/* An idempotent producer that is out of step with its broker cannot go on: whoever has it must see
+ * that and end (worker/intake.c, gateway/jobs_keeper.c), instead of waiting for ever. */
+MOCK(producer_faults, that_are_fatal_are_told_and_leave_no_message_without_a_report)
+{
+	struct kafka_producer *producer = start_producer(KAFKA_ALL);
+
+	cr_assert_eq(send_text(producer, "1"), TALLY_OK);
+	cr_assert(reports_await(&reports, 1, BROKER_PATIENCE_MS));
+	cr_expect_eq(reports.n_ok, 1);
+	cr_expect_not(kafka_producer_is_dead(producer));
+	kafka_mock_fail(broker.mock, KAFKA_MOCK_PRODUCE, OUT_OF_ORDER, 1);
+	cr_assert_eq(send_text(producer, "2"), TALLY_OK);
+	cr_assert(reports_await(&reports, 2, BROKER_PATIENCE_MS));
+	cr_expect_eq(reports.n_ok, 1);
+	AWAIT(kafka_producer_is_dead(producer));
+	cr_expect_eq(send_text(producer, "3"), TALLY_KAFKA_UNAVAILABLE);
+	kafka_producer_stop(producer, 1000);
+}
+
+/* Requests of a group are refused, n times each; nothing is left out, and what is done stays so. */
+static void
+refuse(enum kafka_mock_request request, int code, int n)
+{
+	struct kafka_group *group = join();
+
+	send_numbers(&broker, 0, 0, 5);
+	cr_assert(inbox_await(&inbox, 5, BROKER_PATIENCE_MS));
+	kafka_mock_fail(broker.mock, request, code, n);
+	done(group, 0, 5);
+	send_numbers(&broker, 0, 5, 5);
+	AWAIT(inbox_count(&inbox) >= 10);
+	done(group, 5, inbox_count(&inbox));
+	AWAIT(kafka_group_lag(group) == 0);
+	kafka_group_stop(group, 5000);
+	for (int i = 0; i < 10; i++)
+		cr_expect_eq(inbox.all[i].number, i);
+	send_numbers(&broker, 0, 10, 1);
+	group = join();
+	cr_assert(inbox_await(&inbox, 11, BROKER_PATIENCE_MS));
+	cr_expect_eq(inbox.all[10].number, 10, "what was done does not come again");
+	kafka_group_stop(group, 5000);
+}
+
+MOCK(group_faults, of_fetches_leave_nothing_out)
+{
+	refuse(KAFKA_MOCK_FETCH, NOT_LEADER, 3);
+}
+
+MOCK(group_faults, of_commits_leave_nothing_out)
+{
+	refuse(KAFKA_MOCK_COMMIT, NOT_COORDINATOR, 2);
+}
+
+MOCK(group_faults, of_metadata_leave_nothing_out)
+{
+	refuse(KAFKA_MOCK_METADATA, LOADING, 3);
+}
+
+MOCK(group_faults, of_joining_are_tried_again)
+{
+	kafka_mock_fail(broker.mock, KAFKA_MOCK_JOIN, LOADING, 3);
+	send_numbers(&broker, 0, 0, 3);
+	struct kafka_group *group = join();
+
+	cr_assert(inbox_await(&inbox, 3, BROKER_PATIENCE_MS));
+	kafka_group_stop(group, 5000);
+}
+
+/* ---- topics that change ------------------------------------------------------ */
+
+/* A client for what Tally itself never asks of a broker. */
+struct admin {
+	rd_kafka_t *client;
+	rd_kafka_queue_t *queue;
+};
+
+static struct admin
+open_admin(void)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	struct admin admin;
+
+	(void)rd_kafka_conf_set(conf, "bootstrap.servers", broker.config.brokers, NULL, 0);
+	admin.client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+	cr_assert_not_null(admin.client);
+	admin.queue = rd_kafka_queue_new(admin.client);
+	return admin;
+}
+
+/* Waits for the broker's answer, which must not be an error. */
+static void
+close_admin(struct admin *admin)
+{
+	rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, BROKER_PATIENCE_MS);
+
+	cr_assert_not_null(event);
+	cr_assert_eq(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR, "%s",
+		     rd_kafka_event_error_string(event));
+	rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(admin->queue);
+	rd_kafka_destroy(admin->client);
+}
+
+static void
+add_partitions(size_t n)
+{
+	struct admin admin = open_admin();
+	char reason[256];
+	rd_kafka_NewPartitions_t *more =
+	    rd_kafka_NewPartitions_new(broker.topic, n, reason, sizeof reason);
+
+	rd_kafka_CreatePartitions(admin.client, &more, 1, NULL, admin.queue);
+	close_admin(&admin);
+	rd_kafka_NewPartitions_destroy(more);
+}
+
+static void
+delete_before(int32_t partition, int64_t offset)
+{
+	struct admin admin = open_admin();
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+	rd_kafka_topic_partition_list_add(list, broker.topic, partition)->offset = offset;
+	rd_kafka_DeleteRecords_t *records = rd_kafka_DeleteRecords_new(list);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_DeleteRecords(admin.client, &records, 1, NULL, admin.queue);
+	close_admin(&admin);
+	rd_kafka_DeleteRecords_destroy(records);
+}
+
+static void
+delete_topic(void)
+{
+	struct admin admin = open_admin();
+	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(broker.topic);
+
+	rd_kafka_DeleteTopics(admin.client, &topic, 1, NULL, admin.queue);
+	close_admin(&admin);
+	rd_kafka_DeleteTopic_destroy(topic);
+}
+
+static enum kafka_topic_state
+look_at_topic(void)
+{
+	const struct tally_topic topic = { .name = broker.topic };
+	struct kafka_topic_report found = { .state = KAFKA_TOPIC_MISSING };
+
+	cr_assert_eq(kafka_topics_look(&broker.config, &topic, 1, &found, &err), TALLY_OK, "%s",
+		     err.detail);
+	return found.state;
+}
+
+REAL(topic_faults, a_group_reads_partitions_that_are_added_from_their_beginning)
+{
+	struct kafka_group *group = join();
+
+	AWAIT(kafka_group_partitions(group) == 4);
+	add_partitions(6);
+	send_numbers(&broker, 5, 0, 3); /* before the group can know of it */
+	cr_assert(inbox_await(&inbox, 3, BROKER_PATIENCE_MS));
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(inbox.all[i].partition, 5);
+		cr_expect_eq(inbox.all[i].number, i);
+	}
+	cr_expect_eq(kafka_group_partitions(group), 6);
+	kafka_group_stop(group, 5000);
+}
+
+REAL(topic_faults, a_group_whose_messages_were_deleted_goes_on_at_the_first_that_is_left)
+{
+	send_numbers(&broker, 0, 0, 20);
+	struct kafka_group *group = join();
+
+	cr_assert(inbox_await(&inbox, 20, BROKER_PATIENCE_MS));
+	done(group, 0, 3);
+	kafka_group_stop(group, 5000);
+	delete_before(0, 10);
+	group = join();
+	cr_assert(inbox_await(&inbox, 30, BROKER_PATIENCE_MS));
+	for (int i = 0; i < 10; i++)
+		cr_expect_eq(inbox.all[20 + i].number, 10 + i);
+	done(group, 20, 30);
+	AWAIT(kafka_group_lag(group) == 0);
+	kafka_group_stop(group, 5000);
+	cr_expect_eq(inbox.n, 30);
+}
+
+REAL(topic_faults, a_topic_that_was_deleted_is_missed_and_nobody_makes_it_again)
+{
+	const struct tally_topic topic = { broker.topic, 4, 600000, 150000, 1048576 };
+	struct kafka_topic_report found;
+	struct kafka_producer *producer = start_producer(KAFKA_ALL);
+	struct kafka_group *group = join();
+
+	AWAIT(kafka_group_partitions(group) == 4);
+	cr_assert_eq(send_text(producer, "0"), TALLY_OK);
+	cr_assert(inbox_await(&inbox, 1, BROKER_PATIENCE_MS));
+	done(group, 0, 1);
+	cr_assert(reports_await(&reports, 1, BROKER_PATIENCE_MS));
+	delete_topic();
+	AWAIT(look_at_topic() == KAFKA_TOPIC_MISSING);
+	/* At once, or with a report, but never as stored. */
+	if (send_text(producer, "1") == TALLY_OK)
+		cr_expect(reports_await(&reports, 2, BROKER_PATIENCE_MS));
+	cr_expect_eq(reports.n_ok, 1);
+	cr_expect_eq(look_at_topic(), KAFKA_TOPIC_MISSING);
+	kafka_producer_stop(producer, 1000);
+	kafka_group_stop(group, 5000);
+
+	cr_assert_eq(kafka_topics_create(&broker.config, &topic, 1, &found, &err), TALLY_OK, "%s",
+		     err.detail);
+	AWAIT(look_at_topic() == KAFKA_TOPIC_EXISTS);
+	send_numbers(&broker, 0, 7, 1);
+	group = join();
+	AWAIT(inbox_count(&inbox) == 2);
+	cr_expect_eq(inbox.all[1].number, 7, "the offsets of the old one went with it");
+	kafka_group_stop(group, 5000);
+}
