@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "kafka/group_inner.h"
 
 #define ANSWER_MS 1000 /* how long a commit that is waited for may take */
 #define SETTLE_MS 1000 /* how long a rebalance waits for what is under way */
 #define ASK_MS    5000 /* how long the questions of an assignment may take */
+#define AGAIN_MS  20
 
 /* ---- what is found ----------------------------------------------------------- */
 
@@ -44,17 +46,30 @@ ask_committed(struct questions *questions, const rd_kafka_topic_partition_list_t
 		  "committed offsets are not known: messages run one by one");
 }
 
-/* Where the log begins and ends; -1: not known. */
+/* Where the log begins and ends; -1: not known.  A partition that was just added is known to the
+ * whole of the broker only a moment later. */
 static void
 ask_log(const struct questions *questions, int32_t partition, int64_t *out_low, int64_t *out_high)
 {
+	const struct timespec again = { 0, AGAIN_MS * 1000000 };
+	struct kafka_group *group = questions->group;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	char text[256];
+	int left;
+
+	while ((left = left_ms(questions)) > 0 && !atomic_load(&group->is_stopped)) {
+		code = rd_kafka_query_watermark_offsets(group->client, group->topic, partition,
+							out_low, out_high, left);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			return;
+		(void)nanosleep(&again, NULL);
+	}
 	*out_low = *out_high = -1;
-	if (left_ms(questions) == 0)
-		return;
-	if (rd_kafka_query_watermark_offsets(questions->group->client, questions->group->topic,
-					     partition, out_low, out_high, left_ms(questions))
-	    != RD_KAFKA_RESP_ERR_NO_ERROR)
-		*out_low = *out_high = -1;
+	(void)snprintf(text, sizeof text,
+		       "%s: where partition %d of %s begins and ends is not known (%s): messages "
+		       "run one by one",
+		       group->options.group, partition, group->topic, rd_kafka_err2str(code));
+	group_log(group, LOG_WARNING, text);
 }
 
 static struct probation_found
