@@ -3,6 +3,7 @@
 #define MOMENT_US (100 * INT64_C(1000))
 #define STANDING_US                                                                                \
 	(100 * INT64_C(1000)) /* the best of a moment waits as long in a standing queue */
+#define MOMENTS     2         /* one alone may be a machine that stood still */
 #define MEMORY_US   (2000 * INT64_C(1000)) /* what is older counts for half */
 #define STALE_US    (10 * INT64_C(1000000))
 #define ALWAYS      16 /* requests on their way: who asks learns how it is */
@@ -15,6 +16,8 @@ add_moment(struct admission *admission, int64_t passed_us)
 	admission->queue_replies += admission->n_replies;
 	admission->queue_us += (double)(passed_us < MEMORY_US ? passed_us : MEMORY_US);
 	admission->queue_work_us += (double)admission->work_us;
+	if (++admission->n_standing < MOMENTS)
+		return;
 	atomic_store(&admission->us_work,
 		     (int64_t)(admission->queue_work_us / admission->queue_replies));
 	atomic_store(&admission->us_each,
@@ -34,6 +37,7 @@ end_moment(struct admission *admission, int64_t passed_us)
 		return;
 	}
 	admission->queue_replies = admission->queue_us = admission->queue_work_us = 0;
+	admission->n_standing = 0;
 	atomic_store(&admission->us_each, 0);
 }
 

@@ -30,6 +30,7 @@ struct admission {
 	int64_t work_us;    /* the sum of the times that their work took */
 	/* The same since a queue stands, what is older counting less; and the time. */
 	double queue_replies, queue_work_us, queue_us;
+	uint32_t n_standing; /* moments since then */
 
 	/* For everybody: what a request adds to the wait of the next, 0 while no queue stands; how
 	 * long the work itself takes; when the last reply came, as what is old says nothing. */

@@ -140,6 +140,20 @@ Test(admission, slow_work_is_no_queue)
 	free(queue);
 }
 
+Test(admission, a_machine_that_stood_still_for_a_moment_is_no_queue)
+{
+	struct admission admission = { .max_queue_ms = 1000 };
+	unsigned retry_s;
+
+	for (int64_t at = S; at < 5 * S; at += MS)
+		admission_on_reply(&admission, at, MS, 2 * MS);
+	/* 20 s later come those that were on their way, and then others. */
+	for (int64_t at = 25 * S; at < 25 * S + 40 * MS; at += MS)
+		admission_on_reply(&admission, at, 20 * S, 20 * S);
+	admission_on_reply(&admission, 25 * S + 200 * MS, MS, 2 * MS);
+	cr_expect(admission_takes(&admission, 25 * S + 200 * MS, 1500, 10000, &retry_s));
+}
+
 Test(admission, one_partition_that_lags_is_no_queue)
 {
 	struct admission admission = { .max_queue_ms = 1000 };
