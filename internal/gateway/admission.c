@@ -1,9 +1,8 @@
 #include "gateway/admission.h"
 
-#define MOMENT_US (100 * INT64_C(1000))
-#define STANDING_US                                                                                \
-	(100 * INT64_C(1000)) /* the best of a moment waits as long in a standing queue */
-#define MOMENTS     2         /* one alone may be a machine that stood still */
+#define MOMENT_US   (100 * INT64_C(1000))
+#define STANDING_US (100 * INT64_C(1000))  /* the best of a moment waits longer in a queue */
+#define MOMENTS     2                      /* one alone may be a machine that stood still */
 #define MEMORY_US   (2000 * INT64_C(1000)) /* what is older counts for half */
 #define STALE_US    (10 * INT64_C(1000000))
 #define ALWAYS      16 /* requests on their way: who asks learns how it is */
@@ -60,6 +59,12 @@ admission_on_reply(struct admission *admission, int64_t now_us, int64_t queued_u
 	atomic_store(&admission->last_us, now_us);
 	admission->n_replies++;
 	admission->work_us += took_us > queued_us ? took_us - queued_us : 0;
+}
+
+bool
+admission_has_queue(const struct admission *admission)
+{
+	return atomic_load(&admission->us_each) > 0;
 }
 
 int64_t

@@ -42,6 +42,10 @@ struct admission {
 void
 admission_on_reply(struct admission *admission, int64_t now_us, int64_t queued_us, int64_t took_us);
 
+/* Whether a queue stands: without one everybody is taken, and nothing need be counted.  Any
+ * thread. */
+bool admission_has_queue(const struct admission *admission);
+
 /* The predicted wait in the queue, in ms, of a newcomer at now_us behind n requests on their way; 0
  * where no queue stands.  Any thread. */
 int64_t admission_queue_ms(const struct admission *admission, int64_t now_us, size_t n);

@@ -215,9 +215,8 @@ answer_rows(struct caller *caller, struct shared_body *body, const char *timing)
 	caller_free(caller);
 }
 
-/* retry_s: as exchange_set_problem has it. */
-static void
-answer_problem(struct caller *caller, const struct tally_error *error, unsigned retry_s)
+void
+answer_quietly(struct caller *caller, const struct tally_error *error, unsigned retry_s)
 {
 	struct http_response response;
 
@@ -235,14 +234,7 @@ answer_error(struct caller *caller, const struct tally_error *error)
 	if (problem_http_status(error->status) >= 500)
 		log_warn("request failed", LOG_STR("dataset", caller->definition->name),
 			 LOG_STR("trace", caller->exchange.trace.text), LOG_ERROR(error));
-	answer_problem(caller, error, 0);
-}
-
-/* Without a line in the log: there are many when it matters, and a metric counts them. */
-void
-answer_refused(struct caller *caller, const struct tally_error *error, unsigned retry_s)
-{
-	answer_problem(caller, error, retry_s);
+	answer_quietly(caller, error, 0);
 }
 
 void

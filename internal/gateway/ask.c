@@ -222,19 +222,21 @@ static bool
 admit(struct caller *caller)
 {
 	struct gateway *gateway = caller->exchange.gateway;
-	int64_t now_us = clock_mono_us();
-	size_t n = flights_in_air(gateway->flights);
 	struct tally_error err = { 0 };
 	unsigned retry_s;
 
+	if (!admission_has_queue(&gateway->admission))
+		return true;
+	int64_t now_us = clock_mono_us();
+	size_t n = flights_in_air(gateway->flights);
 	if (admission_takes(&gateway->admission, now_us, n,
-			    caller->waiter.deadline_ms - clock_mono_ms(), &retry_s))
+			    caller->waiter.deadline_ms - now_us / 1000, &retry_s))
 		return true;
 	(void)tally_fail(&err, TALLY_SATURATED,
 			 "the workers are behind: this request would wait for one for %.1f s; try "
 			 "again after Retry-After, or submit it as a job",
 			 (double)admission_queue_ms(&gateway->admission, now_us, n) / 1e3);
-	answer_refused(caller, &err, retry_s);
+	answer_quietly(caller, &err, retry_s);
 	return false;
 }
 

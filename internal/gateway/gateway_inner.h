@@ -169,8 +169,9 @@ void answer_rows(struct caller *caller, struct shared_body *body, const char *ti
 /* Answers a caller with an error and frees it. */
 void answer_error(struct caller *caller, const struct tally_error *error);
 
-/* Answers a caller who is not taken now and frees it; retry_s: when to come again. */
-void answer_refused(struct caller *caller, const struct tally_error *error, unsigned retry_s);
+/* The same without a line in the log, where there would be many and a metric counts them; retry_s
+ * as exchange_set_problem has it. */
+void answer_quietly(struct caller *caller, const struct tally_error *error, unsigned retry_s);
 
 /* Answers every waiter of a list with an error. */
 void answer_all(struct waiter_list *waiters, const struct tally_error *error);
