@@ -14,7 +14,9 @@
 #include "kafka/admin.h"
 #include "kafka/group.h"
 #include "kafka/producer.h"
-#include "support/broker.h"
+#include "support/kafka_test.h"
+
+#define TEST_S 90
 
 /* Of Kafka's protocol. */
 #define NOT_LEADER      6
@@ -41,8 +43,9 @@ begin_real(void)
 {
 	reports_init(&reports);
 	inbox_init(&inbox);
-	if (getenv("TEST_KAFKA"))
-		broker_open(&broker, true);
+	if (!getenv("TEST_KAFKA"))
+		return;
+	broker_open(&broker, true);
 	broker_set(&broker, "topic.metadata.refresh.interval.ms", "500");
 }
 
@@ -53,27 +56,6 @@ end(void)
 	if (broker.config.brokers)
 		broker_close(&broker);
 }
-
-#define MOCK(suite, name) Test(suite, name, .init = begin, .fini = end, .timeout = 90)
-#define REAL(suite, name)                                                                          \
-	static void suite##_##name(void);                                                          \
-	Test(suite##_real, name, .init = begin_real, .fini = end, .timeout = 90)                   \
-	{                                                                                          \
-		if (!getenv("TEST_KAFKA"))                                                         \
-			cr_skip_test("TEST_KAFKA is not set");                                     \
-		suite##_##name();                                                                  \
-	}                                                                                          \
-	static void suite##_##name(void)
-
-/* Waits until the expression holds; looks every 2 ms, for BROKER_PATIENCE_MS. */
-#define AWAIT(expression)                                                                          \
-	do {                                                                                       \
-		const struct timespec look = { 0, 2000000 };                                       \
-		int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;                           \
-		while (!(expression) && clock_mono_ms() < until_ms)                                \
-			nanosleep(&look, NULL);                                                    \
-		cr_assert((expression));                                                           \
-	} while (0)
 
 static atomic_int n_suspects; /* messages that were to run alone */
 
@@ -292,17 +274,6 @@ delete_before(int32_t partition, int64_t offset)
 	rd_kafka_DeleteRecords_destroy(records);
 }
 
-static void
-delete_topic(void)
-{
-	struct admin admin = open_admin();
-	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(broker.topic);
-
-	rd_kafka_DeleteTopics(admin.client, &topic, 1, NULL, admin.queue);
-	close_admin(&admin);
-	rd_kafka_DeleteTopic_destroy(topic);
-}
-
 static enum kafka_topic_state
 look_at_topic(void)
 {
@@ -362,7 +333,7 @@ REAL(topic_faults, a_topic_that_was_deleted_is_missed_and_nobody_makes_it_again)
 	cr_assert(inbox_await(&inbox, 1, BROKER_PATIENCE_MS));
 	done(group, 0, 1);
 	cr_assert(reports_await(&reports, 1, BROKER_PATIENCE_MS));
-	delete_topic();
+	cr_assert(broker_delete_topic(&broker));
 	AWAIT(look_at_topic() == KAFKA_TOPIC_MISSING);
 	/* At once, or with a report, but never as stored. */
 	if (send_text(producer, "1") == TALLY_OK)

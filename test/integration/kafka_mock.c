@@ -12,7 +12,9 @@
 #include "kafka/group.h"
 #include "kafka/producer.h"
 #include "kafka/reader.h"
-#include "support/broker.h"
+#include "support/kafka_test.h"
+
+#define TEST_S 60
 
 #define NOT_LEADER        6  /* of Kafka's protocol: try again */
 #define MESSAGE_TOO_LARGE 10 /* try it no more */
@@ -47,42 +49,6 @@ end(void)
 	if (broker.config.brokers)
 		broker_close(&broker);
 }
-
-/* A test that both brokers must pass. */
-#define BOTH(suite, name)                                                                          \
-	static void suite##_##name(void);                                                          \
-	Test(suite, name, .init = begin, .fini = end, .timeout = 60)                               \
-	{                                                                                          \
-		suite##_##name();                                                                  \
-	}                                                                                          \
-	Test(suite##_real, name, .init = begin_real, .fini = end, .timeout = 60)                   \
-	{                                                                                          \
-		if (!getenv("TEST_KAFKA"))                                                         \
-			cr_skip_test("TEST_KAFKA is not set");                                     \
-		suite##_##name();                                                                  \
-	}                                                                                          \
-	static void suite##_##name(void)
-
-#define MOCK(suite, name) Test(suite, name, .init = begin, .fini = end, .timeout = 60)
-#define REAL(suite, name)                                                                          \
-	static void suite##_##name(void);                                                          \
-	Test(suite##_real, name, .init = begin_real, .fini = end, .timeout = 60)                   \
-	{                                                                                          \
-		if (!getenv("TEST_KAFKA"))                                                         \
-			cr_skip_test("TEST_KAFKA is not set");                                     \
-		suite##_##name();                                                                  \
-	}                                                                                          \
-	static void suite##_##name(void)
-
-/* Waits until the expression holds; looks every 2 ms, for BROKER_PATIENCE_MS. */
-#define AWAIT(expression)                                                                          \
-	do {                                                                                       \
-		const struct timespec look = { 0, 2000000 };                                       \
-		int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;                           \
-		while (!(expression) && clock_mono_ms() < until_ms)                                \
-			nanosleep(&look, NULL);                                                    \
-		cr_assert((expression));                                                           \
-	} while (0)
 
 /* ---- producer ---------------------------------------------------------------- */
 

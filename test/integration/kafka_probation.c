@@ -10,7 +10,9 @@
 
 #include "base/clock.h"
 #include "kafka/group.h"
-#include "support/broker.h"
+#include "support/kafka_test.h"
+
+#define TEST_S 90
 
 #define LOADING 14 /* the coordinator: try again */
 #define NO_NEWS (-1)
@@ -49,34 +51,6 @@ end(void)
 	if (broker.config.brokers)
 		broker_close(&broker);
 }
-
-#define MOCK(name) Test(starts, name, .init = begin, .fini = end, .timeout = 90)
-#define REAL(name, call)                                                                           \
-	Test(starts_real, name, .init = begin_real, .fini = end, .timeout = 90)                    \
-	{                                                                                          \
-		if (!getenv("TEST_KAFKA"))                                                         \
-			cr_skip_test("TEST_KAFKA is not set");                                     \
-		call();                                                                            \
-	}
-#define BOTH(name)                                                                                 \
-	static void starts_##name(void);                                                           \
-	MOCK(name)                                                                                 \
-	{                                                                                          \
-		starts_##name();                                                                   \
-	}                                                                                          \
-	REAL(name, starts_##name)                                                                  \
-	static void starts_##name(void)
-
-/* Waits until the expression holds, and looks no more then; every 2 ms, for BROKER_PATIENCE_MS. */
-#define AWAIT(...)                                                                                 \
-	do {                                                                                       \
-		const struct timespec look = { 0, 2000000 };                                       \
-		int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;                           \
-		bool holds;                                                                        \
-		while (!(holds = (__VA_ARGS__)) && clock_mono_ms() < until_ms)                     \
-			nanosleep(&look, NULL);                                                    \
-		cr_assert(holds, "%s", #__VA_ARGS__);                                              \
-	} while (0)
 
 /* ---- a member ---------------------------------------------------------------- */
 
@@ -208,7 +182,7 @@ store(int64_t offset, const char *metadata)
 
 /* ---- tests ------------------------------------------------------------------- */
 
-BOTH(are_stored_before_the_first_message_and_taken_back_by_who_leaves)
+BOTH(starts, are_stored_before_the_first_message_and_taken_back_by_who_leaves)
 {
 	struct kafka_group *group = join();
 
@@ -224,7 +198,7 @@ BOTH(are_stored_before_the_first_message_and_taken_back_by_who_leaves)
 	cr_expect_eq(inbox_count(&suspects), 0);
 }
 
-BOTH(bring_what_was_there_onto_probation_one_by_one)
+BOTH(starts, bring_what_was_there_onto_probation_one_by_one)
 {
 	send_numbers(&broker, 0, 0, 3);
 	store(0, "2 somebody");
@@ -256,7 +230,7 @@ BOTH(bring_what_was_there_onto_probation_one_by_one)
 	cr_expect_str_eq(stored(), "2 1", "one of them is left");
 }
 
-BOTH(of_three_condemn_the_head)
+BOTH(starts, of_three_condemn_the_head)
 {
 	send_numbers(&broker, 0, 0, 2);
 	store(0, "3 somebody");
@@ -275,7 +249,7 @@ BOTH(of_three_condemn_the_head)
 	cr_expect_str_eq(stored(), "2 0");
 }
 
-MOCK(that_cannot_be_stored_let_nothing_run)
+MOCK(starts, that_cannot_be_stored_let_nothing_run)
 {
 	send_numbers(&broker, 0, 0, 1);
 	store(0, "1 somebody");
@@ -306,8 +280,7 @@ note_revoked(void *ctx, int level, const char *text)
 }
 
 /* The mock refuses commits while members join again; a real broker takes them. */
-static void
-end_work_in_hand(void)
+REAL(starts, and_work_in_hand_end_before_a_rebalance)
 {
 	broker.config.on_log = note_revoked;
 	struct kafka_group *first = join();
@@ -327,8 +300,6 @@ end_work_in_hand(void)
 	kafka_group_stop(second, 5000);
 	kafka_group_stop(first, 5000);
 }
-
-REAL(and_work_in_hand_end_before_a_rebalance, end_work_in_hand)
 
 /* Another member comes while the head runs: the first one has to give everything away. */
 static void
@@ -351,12 +322,12 @@ rebalance_while_one_runs(const char *expected)
 	kafka_group_stop(first, 5000);
 }
 
-BOTH(of_what_runs_during_a_rebalance_do_not_count)
+BOTH(starts, of_what_runs_during_a_rebalance_do_not_count)
 {
 	rebalance_while_one_runs("0 1");
 }
 
-BOTH(of_what_hangs_during_a_rebalance_count)
+BOTH(starts, of_what_hangs_during_a_rebalance_count)
 {
 	atomic_store(&is_stuck, true);
 	rebalance_while_one_runs("0 2");

@@ -74,8 +74,8 @@ broker_open(struct broker *broker, bool is_real)
 	(void)snprintf(broker->topic, sizeof broker->topic, "%s", TALLY_TOPIC_REPLIES);
 }
 
-static void
-remove_topic(const struct broker *broker)
+bool
+broker_delete_topic(const struct broker *broker)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(broker->topic);
@@ -88,11 +88,13 @@ remove_topic(const struct broker *broker)
 	queue = rd_kafka_queue_new(client);
 	rd_kafka_DeleteTopics(client, &topic, 1, NULL, queue);
 	event = rd_kafka_queue_poll(queue, BROKER_PATIENCE_MS);
+	bool is_deleted = event && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (event)
 		rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
 	rd_kafka_DeleteTopic_destroy(topic);
 	rd_kafka_destroy(client);
+	return is_deleted;
 }
 
 void
@@ -101,7 +103,7 @@ broker_close(struct broker *broker)
 	if (broker->mock)
 		kafka_mock_stop(broker->mock);
 	else
-		remove_topic(broker);
+		(void)broker_delete_topic(broker); /* one may have done so */
 }
 
 void

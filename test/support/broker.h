@@ -33,6 +33,9 @@ void broker_open(struct broker *broker, bool is_real);
 /* Stops the mock, or removes the topic. */
 void broker_close(struct broker *broker);
 
+/* Deletes the topic of a real broker; whether the broker says that it did. */
+bool broker_delete_topic(const struct broker *broker);
+
 /* Another property for clients from now on. */
 void broker_set(struct broker *broker, const char *name, const char *value);
 
