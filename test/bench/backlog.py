@@ -8,39 +8,25 @@ callers notice of it.  make bench-backlog runs it.
 
 It prints, and judges nothing but that no job is missing."""
 
-import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
 from compare import table, wrk
+from constant import Constant
 from jobs import await_recorded, count_jobs, load
-from services import BUILD, ROOT, Scale, Stage, machine_cpu_s, say
+from services import ROOT, Scale, Stage, machine_cpu_s, say
 
 JOBS_PER_S = 2000
-ALONE_S, MOST_S, SKIPPED_S = 20, 300, 3
+ALONE_S, MOST_S = 20, 300
+SKIPPED_S = 3  # the first seconds are of a start
 
 
-class Callers:
-    """They ask at a constant rate until they are ended; a line of figures for each second."""
-
-    def __init__(self, service, scale, seconds):
-        self.lines = []
-        self.load = subprocess.Popen(
-            [BUILD / "test/bench/constant", service.address, "general", str(scale.users),
-             os.environ.get("BENCH_RATE", "500"), str(seconds), "1"], text=True,
-            stdout=subprocess.PIPE)
-
-    def end(self, at_once=False):
-        """The lines of the seconds in between; the first ones are of a start."""
-        if at_once:
-            self.load.terminate()
-        lines = [json.loads(line) for line in self.load.stdout if line.endswith("}\n")]
-        self.load.wait()
-        return lines[SKIPPED_S:]
+def callers(service, scale, seconds):
+    """They ask for rows; figures for each second."""
+    return Constant(service, "general", scale.users, os.environ.get("BENCH_RATE", "500"), seconds, 1)
 
 
 def drain(url, n):
@@ -71,15 +57,18 @@ def main():
         wrk(service, "general", scale, 64, 15)
         _, warm = load(service, scale, JOBS_PER_S / 2, 20)
         await_recorded(service, url, warm)
-        alone = Callers(service, scale, ALONE_S).end()
+        alone = list(callers(service, scale, ALONE_S))[SKIPPED_S:]
         os.kill(service.processes["worker"].pid, signal.SIGTERM)
         say(f"queueing {n_jobs} jobs")
         _, queued = load(service, scale, JOBS_PER_S, n_jobs / JOBS_PER_S)
         busy, steal = machine_cpu_s()
         stage.worker()
-        callers = Callers(service, scale, MOST_S)
+        beside = callers(service, scale, MOST_S)
         took_s = drain(url, warm + queued)
-        meanwhile = callers.end(at_once=True)
+        beside.end()
+        meanwhile = list(beside)[SKIPPED_S:]
+        if not meanwhile:
+            sys.exit("bench: the jobs were done before callers were measured; BENCH_JOBS=100000")
         await_recorded(service, url, warm + queued)
         more_busy, more_steal = machine_cpu_s()
     print(f"{scale}; {os.cpu_count()} cores\n")

@@ -8,7 +8,6 @@ take, and whether each job that was accepted is in the store.  make bench-jobs r
 
 It prints, and judges nothing but that no job is missing."""
 
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,8 @@ import sys
 import time
 
 from compare import table
-from services import BUILD, ROOT, Scale, Stage, metric
+from constant import Constant
+from services import ROOT, Scale, Stage, metric
 
 WARM_S = 40  # at half the rate: the broker's compiler is busy for its first hundred thousand messages
 RECORD_S = 300  # at the end, for what is not recorded yet
@@ -35,23 +35,17 @@ def count_jobs(url):
 
 def load(service, scale, rate, seconds):
     """Submits rate jobs a second and polls; a row for each interval, and how many were accepted."""
-    command = [BUILD / "test/bench/constant", service.address, f"jobs:{DATASET}",
-               str(scale.users), str(rate * 10 / 9), str(seconds), "10"]
     rows, accepted, polls = [], 0, None
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as child:
-        for line in child.stdout:
-            figures = json.loads(line)
-            if "poll_ok" in figures:
-                polls = figures
-                continue
-            accepted += figures["ok"]
-            rows.append([f"{figures['at']:.0f}", f"{figures['rate']:.0f}", figures["failed"],
-                         f"{figures['p50']:.1f}", f"{figures['p99']:.1f}",
-                         polls["poll_ok"], polls["poll_failed"], f"{polls['poll_p50']:.1f}",
-                         f"{polls['poll_p99']:.1f}", f"{polls['poll_max']:.1f}",
-                         f"{metric(service.address, LAG):.0f}"])
-    if child.returncode != 0:
-        sys.exit("bench: the load generator failed")
+    for figures in Constant(service, f"jobs:{DATASET}", scale.users, rate * 10 / 9, seconds, 10):
+        if "poll_ok" in figures:
+            polls = figures
+            continue
+        accepted += figures["ok"]
+        rows.append([f"{figures['at']:.0f}", f"{figures['rate']:.0f}", figures["failed"],
+                     f"{figures['p50']:.1f}", f"{figures['p99']:.1f}",
+                     polls["poll_ok"], polls["poll_failed"], f"{polls['poll_p50']:.1f}",
+                     f"{polls['poll_p99']:.1f}", f"{polls['poll_max']:.1f}",
+                     f"{metric(service.address, LAG):.0f}"])
     return rows, accepted
 
 

@@ -10,16 +10,15 @@ was to be asked, and whether memory or lag grow.  make bench-long runs it.
 Slopes are of the least-squares line over the second half, when pools and caches are full.  It
 prints, and judges nothing."""
 
-import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
 from compare import table, wrk
-from services import BUILD, ROOT, Scale, Stage, machine_cpu_s, metric
+from constant import Constant
+from services import ROOT, Scale, Stage, machine_cpu_s, metric
 
 WARM_S = 20
 
@@ -74,22 +73,15 @@ class Watch:
 
 def watch(service, scale):
     """Runs the load generator and prints a table as it goes; what was watched."""
-    command = [BUILD / "test/bench/constant", service.address,
-               os.environ.get("BENCH_DATASET", "general"), str(scale.users),
-               os.environ.get("BENCH_RATE", "1000"), os.environ.get("BENCH_SECONDS", "600"),
-               os.environ.get("BENCH_EVERY", "10")]
     seen = Watch(service)
     widths = [max(7, len(head)) for head in seen.heads()]
     print("  ".join(head.rjust(width) for head, width in zip(seen.heads(), widths)))
-    load = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
-    try:
-        for line in load.stdout:
-            row = seen.look(json.loads(line))
-            print("  ".join(str(cell).rjust(width) for cell, width in zip(row, widths)), flush=True)
-    finally:
-        load.terminate()
-    if load.wait() != 0:
-        sys.exit("bench: the load generator failed")
+    for figures in Constant(service, os.environ.get("BENCH_DATASET", "general"), scale.users,
+                            os.environ.get("BENCH_RATE", "1000"),
+                            os.environ.get("BENCH_SECONDS", "600"),
+                            os.environ.get("BENCH_EVERY", "10")):
+        row = seen.look(figures)
+        print("  ".join(str(cell).rjust(width) for cell, width in zip(row, widths)), flush=True)
     return seen
 
 

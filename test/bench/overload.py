@@ -11,21 +11,20 @@ refused, how long the answered ones waited, and how soon all was as before; and 
   TALLY_...                       settings pass through: TALLY_QUEUE_WAIT_MAX_MS=30000 is nearly the
                                   same as no admission"""
 
-import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
-from compare import table
-from services import BUILD, ROOT, Scale, Stage
+from compare import VARIANTS, table, wrk
+from constant import Constant
+from services import ROOT, Scale, Stage
 
 BASE_PER_S, TIMES = 250, 3
-CALM_S, AFTER_S = 8, 15
-CONNECTIONS = "4096"
-LOGINS = "1000000"  # so many that hardly two callers ask for the same at a time
+PEAK_S, CALM_S, AFTER_S = 5, 8, 15
+CONNECTIONS = 4096
+LOGINS = 1_000_000  # so many that hardly two callers ask for the same at a time
 DATASET = """-- dataset slow: 2 ms of a connection for each
 -- param   login text required max=256
 -- column  slept text
@@ -35,28 +34,8 @@ SELECT q.login, pg_sleep(0.002)::text AS slept FROM unnest(:login) AS q(login);
 """
 
 
-class Callers:
-    """They come at a constant rate; a line of figures for each second."""
-
-    def __init__(self, service, per_s, seconds):
-        self.load = subprocess.Popen(
-            [BUILD / "test/bench/constant", service.address, "slow", LOGINS, str(per_s),
-             str(seconds), "1", CONNECTIONS], text=True, stdout=subprocess.PIPE)
-
-    def figures(self):
-        lines = [json.loads(line) for line in self.load.stdout]
-        if self.load.wait() != 0:
-            sys.exit("bench: the load generator failed")
-        return lines
-
-
-def most(service):
-    """Answers per second when as many are asked for as can be, and no more wait than a batch."""
-    command = ["wrk", "-t1", "-c64", "-d5s", "--timeout", "30s", "-s", ROOT / "test/bench/ask.lua",
-               f"http://{service.address}", "--", "slow", LOGINS, "1"]
-    output = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
-    found = json.loads(output[output.index('{"requests"'):].splitlines()[0])
-    return found["requests"] / found["us"] * 1e6
+def callers(service, per_s, seconds):
+    return Constant(service, "slow", LOGINS, per_s, seconds, 1, CONNECTIONS)
 
 
 def recovery_s(lines, end_s, calm_ms):
@@ -91,18 +70,19 @@ def report(peak, base, more, seconds):
 
 def main():
     seconds = int(os.environ.get("BENCH_OVERLOAD_SECONDS", 20))
+    VARIANTS["slow"] = "slow", LOGINS
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.chdir(ROOT)
     with Stage(Scale(0.01)) as stage:
         (stage.folder / "datasets/slow.sql").write_text(DATASET)
         service, _ = stage.tally(TALLY_SOURCE_CONNECTIONS="1", TALLY_WAITERS_MAX="20000",
                                  TALLY_HTTP_CONNECTIONS="20000")
-        most(service)
-        peak = most(service)
-        base = Callers(service, BASE_PER_S, CALM_S + seconds + AFTER_S)
+        wrk(service, "slow", stage.scale, 64, PEAK_S)
+        peak = wrk(service, "slow", stage.scale, 64, PEAK_S).rate
+        base = callers(service, BASE_PER_S, CALM_S + seconds + AFTER_S)
         time.sleep(CALM_S)
-        more = Callers(service, round(peak * TIMES) - BASE_PER_S, seconds)
-        base, more = base.figures(), more.figures()
+        more = callers(service, round(peak * TIMES) - BASE_PER_S, seconds)
+        base, more = list(base), list(more)
     report(peak, base, more, seconds)
 
 
