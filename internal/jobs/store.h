@@ -42,9 +42,10 @@ bool job_store_is_up(const struct job_store *store);
 
 /* ---- one job ------------------------------------------------------------------------------ */
 
-/* TALLY_OK: the job, borrowed for the call.  TALLY_NOT_FOUND: there is no row; watermark_ms (Unix)
- * says up to when all requests have been recorded (0: not known), so that an id made more than 60 s
- * before it never was a job.  TALLY_JOB_STORE_UNAVAILABLE. */
+/* TALLY_OK: the job, borrowed for the call.  TALLY_NOT_FOUND: there is no row, or one of which only
+ * the result is recorded and the request may still be; watermark_ms (Unix) says up to when all
+ * requests have been recorded (0: not known), so that an id made more than 60 s before it never was
+ * a job.  TALLY_JOB_STORE_UNAVAILABLE. */
 typedef void
 job_found_fn(void *ctx, tally_status status, const struct job *job, int64_t watermark_ms);
 
@@ -57,7 +58,8 @@ TALLY_MUST_CHECK tally_status job_store_get(struct job_store *store, const char 
 struct job_watch {
 	struct tally_job_id id;
 	char tenant[TALLY_TENANT_MAX + 1];
-	enum job_state seen; /* wakes when the job is in another state, or final */
+	/* Wakes when the job is in another state, or final; JOB_STATES: as soon as it is there. */
+	enum job_state seen;
 	int64_t deadline_ms; /* clock_mono_ms() */
 	job_found_fn *found;
 	void *ctx;

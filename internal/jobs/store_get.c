@@ -8,16 +8,18 @@
  * The inner SELECT is asked for each id, by the primary key alone: a join might be planned as a
  * scan of the whole day, and a condition on the tenant as one of all jobs of that tenant, when
  * nothing is known yet of how a day's rows are distributed.  Of a foreign job that came on two days
- * the earlier row counts. */
+ * the earlier row counts.
+ *
+ * What has no request half yet is not told, as in lists (STORE_IS_TOLD). */
 static const char look_begin[] = "SELECT w.stamp_ms, q.n,";
 static const char look_end[] =
-    " FROM (SELECT coalesce(min(stamp_ms), 0) AS stamp_ms FROM progress"
-    "        WHERE topic = '" TALLY_TOPIC_REQUESTS_JOBS "') AS w"
+    " FROM (SELECT " STORE_WATERMARK " AS stamp_ms) AS w"
     " LEFT JOIN (unnest($1, $2, $3, $4) WITH ORDINALITY AS q(id, tenant, seen, is_due, n)"
     "            CROSS JOIN LATERAL (SELECT * FROM jobs AS k"
     "                                 WHERE k.id = q.id ORDER BY k.day LIMIT 1) AS j)"
     "   ON j.tenant = q.tenant"
-    "  AND (q.is_due OR j.state >= 'succeeded' OR j.state::text <> q.seen)";
+    "  AND " STORE_IS_TOLD(
+	"w.stamp_ms") "  AND (q.is_due OR j.state >= 'succeeded' OR j.state::text <> q.seen)";
 
 #define FIRST_COLUMN 2 /* of the job */
 
@@ -38,7 +40,8 @@ fill_arrays(struct arrays *arrays, const struct look *looks, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		pg_array_put_text(&arrays->items[IDS], looks[i].id->text);
 		pg_array_put_text(&arrays->items[TENANTS], looks[i].tenant);
-		pg_array_put_text(&arrays->items[SEEN], job_state_name(looks[i].seen));
+		pg_array_put_text(&arrays->items[SEEN],
+				  looks[i].seen < JOB_STATES ? job_state_name(looks[i].seen) : "");
 		pg_array_put_bool(&arrays->items[DUE], looks[i].is_due);
 	}
 	for (size_t i = 0; i < ARRAYS; i++) {

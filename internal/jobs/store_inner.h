@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include <tally/topics.h>
+
 #include "jobs/pg.h"
 #include "jobs/store.h"
 
@@ -91,6 +93,17 @@ void *store_watch_run(void *arg);
 
 /* The columns of a job j, for store_row_read; text format. */
 extern const char store_columns[];
+
+/* Up to when all requests are recorded. */
+#define STORE_WATERMARK                                                                            \
+	"(SELECT coalesce(min(stamp_ms), 0) FROM progress"                                         \
+	"  WHERE topic = '" TALLY_TOPIC_REQUESTS_JOBS "')"
+
+/* Whether a job j may be told.  A result may be recorded before its request; the job would then be
+ * told without its labels, parameters and format, and differently a moment later.  Once all
+ * requests are recorded that came before the result, there is none that could be read, and the
+ * result is all that there is to tell. */
+#define STORE_IS_TOLD(watermark) "(j.has_request OR j.finished_ms < " watermark ")"
 
 /* Reads a job from a row whose first column of the above is number at; its texts are those of the
  * result. */

@@ -30,8 +30,8 @@ write_sql(const struct job_list_query *query, char *out, size_t cap)
 		       "SELECT %s FROM jobs AS j"
 		       " WHERE tenant = $1 AND day >= job_day($2) AND created_ms > $2"
 		       "%s%s%s%s"
-		       " AND (created_ms, id) < ($3, $4)"
-		       " ORDER BY created_ms DESC, id DESC LIMIT $5",
+		       " AND (created_ms, id) < ($3, $4) AND " STORE_IS_TOLD(
+			   STORE_WATERMARK) " ORDER BY created_ms DESC, id DESC LIMIT $5",
 		       store_columns, state ? " AND state = '" : "", state ? state : "",
 		       state ? "'" : "", query->dataset[0] ? " AND dataset = $6" : "");
 }

@@ -90,11 +90,10 @@ class Api:
                 return document
             assert time.monotonic() < deadline, f"not final within {timeout} s: {document}"
 
-    def whole(self, id, timeout=60):
-        """The same with all that its request says: a result may be recorded before its request."""
-        self.final(id, timeout)
-        return wait_until(lambda: (lambda job: job.get("params") and job)(self.job(id)), timeout,
-                          "its request is recorded")
+    def foreign(self, id, timeout=60):
+        """The same of a job of a foreign producer, which is known only once it is recorded."""
+        wait_until(lambda: self.get(f"/v1/jobs/{id}").status == 200, timeout, "it is recorded")
+        return self.final(id, timeout)
 
     def result(self, id, query=""):
         return self.get(f"/v1/jobs/{id}/result{query}")

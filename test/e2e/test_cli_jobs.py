@@ -515,4 +515,4 @@ def test_a_dead_letter_is_submitted_again(stack, services):
     document = json.loads(run("wait", id, "--json", "--url", stack.url,
                               settings=services.cli_settings).stdout)
     assert document["state"] == "succeeded"
-    assert Api(stack.url).whole(id)["labels"] == {"replay_of": "tally.requests.jobs/3/42"}
+    assert Api(stack.url).final(id)["labels"] == {"replay_of": "tally.requests.jobs/3/42"}

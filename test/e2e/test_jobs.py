@@ -178,7 +178,7 @@ def test_no_job_is_lost_or_unknown_while_the_store_is_away(start_stack, services
     api = Api(stack.url)
     jobs = some_jobs(world, 40)
     ids = [api.submit(dataset, {"login": login})["id"] for dataset, login in jobs[:8]]
-    before = [api.whole(id) for id in ids]
+    before = [api.final(id) for id in ids]
     with Results(services.kafka) as results:
         with Poller(api, ids) as poller:
             wait_until(lambda: poller.n_there > 0, 10, "jobs are asked for")

@@ -143,7 +143,7 @@ def test_a_foreign_request_is_served_beside_a_wrong_one(served, logins, world, i
     event = neighbour(list(WRONG)[i])
     id = shop.id(event)
     body = expected(world, "comments", logins[i])
-    document = api.whole(id)
+    document = api.foreign(id)
     assert document["state"] == "succeeded", document
     assert document["params"] == {"login": logins[i]} and document["labels"] == {"n": str(i)}
     assert api.result(id).content == body
@@ -178,7 +178,7 @@ def test_a_wrong_foreign_request_is_kept_and_told(served, what):
     assert dict(found[id].headers())["tally-state"] == b"failed"
     told = json.loads(found[id].value())
     assert told["code"] == code and told["detail"]
-    document = api.final(id)
+    document = api.foreign(id)
     assert document["state"] == "failed", document
     assert document["error"]["code"] == code and document["error"]["detail"] == told["detail"]
     assert api.result(id).json()["code"] == code
@@ -194,6 +194,5 @@ def test_the_same_event_twice_is_one_job(stack, services):
         first, _ = sorted((next(messages), next(messages)), key=lambda message: message.offset())
         id = shop.id("one")
         assert first.key().decode() == id
-        wait_until(lambda: api.get(f"/v1/jobs/{id}").status == 200, 30, "it is recorded")
-        assert api.final(id)["result"]["offset"] == first.offset()
+        assert api.foreign(id)["result"]["offset"] == first.offset()
         assert api.result(id).content == first.value()

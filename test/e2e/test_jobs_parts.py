@@ -273,7 +273,7 @@ def test_two_workers_that_both_answer_never_give_a_mixed_body(pair, readers, mom
     assert first["worker"] != second["worker"] and first["n"] > 100
     if moment is in_its_parts:
         assert second["began"] < first["began"] < first["ended"] < second["ended"], "interleaved"
-    before = api.whole(id)
+    before = api.final(id)
     end = api.submit("runs", {"n": 1})["id"]
     api.final(end)  # the second run is recorded, too
 

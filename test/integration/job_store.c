@@ -117,7 +117,7 @@ id_of(int number)
 	return id;
 }
 
-/* A job of tenant a, created now. */
+/* A job of tenant a, created now; of its request only that there was one. */
 static void
 insert_job(int number, const char *state)
 {
@@ -125,8 +125,8 @@ insert_job(int number, const char *state)
 	int64_t now_ms = clock_unix_ms();
 
 	(void)snprintf(sql, sizeof sql,
-		       "INSERT INTO jobs (id, day, tenant, created_ms, state) VALUES"
-		       " ('%s', job_day(%lld), 'a', %lld, '%s')",
+		       "INSERT INTO jobs (id, day, tenant, created_ms, has_request, state) VALUES"
+		       " ('%s', job_day(%lld), 'a', %lld, true, '%s')",
 		       id_of(number).text, (long long)now_ms, (long long)now_ms, state);
 	execute(sql);
 }
@@ -302,7 +302,7 @@ STORE(leaves_what_is_not_known_empty)
 	get_of(&said, "a", 1);
 	cr_assert_eq(said.status, TALLY_OK);
 	cr_expect_eq(said.job.state, JOB_QUEUED);
-	cr_expect_not(said.job.has_request || said.job.has_sha256);
+	cr_expect_not(said.job.has_sha256);
 	cr_expect(!said.job.dataset && !said.job.params && !said.job.error && !said.job.as_of);
 	cr_expect_eq(said.job.partition, -1);
 }
@@ -334,8 +334,8 @@ STORE(takes_the_earlier_day_of_a_job_that_came_twice)
 {
 	static struct said said;
 
-	execute("INSERT INTO jobs (id, day, tenant, created_ms, state)"
-		" SELECT lpad('7', 39, '0'), job_day(ms), 'a', ms, s::job_state"
+	execute("INSERT INTO jobs (id, day, tenant, created_ms, has_request, state)"
+		" SELECT lpad('7', 39, '0'), job_day(ms), 'a', ms, true, s::job_state"
 		"   FROM (VALUES (0, 'failed'), (86400000, 'queued')) AS v(ago, s),"
 		"   LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint - ago) AS t(ms)");
 	get_of(&said, "a", 7);
@@ -348,8 +348,8 @@ STORE(answers_each_of_many_questions_with_its_own_job)
 	static struct said said[2000];
 	static atomic_int n_done;
 
-	execute("INSERT INTO jobs (id, day, tenant, created_ms, n_rows)"
-		" SELECT lpad(n::text, 39, '0'), job_day(ms), 'a', ms, n"
+	execute("INSERT INTO jobs (id, day, tenant, created_ms, has_request, n_rows)"
+		" SELECT lpad(n::text, 39, '0'), job_day(ms), 'a', ms, true, n"
 		"   FROM generate_series(0, 1999, 2) AS n,"
 		"   LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS t(ms)");
 	for (int i = 0; i < 2000; i++) {
@@ -449,8 +449,8 @@ STORE(wakes_each_of_many_watches)
 	static struct said said[3000];
 	static struct job_watch watches[3000];
 
-	execute("INSERT INTO jobs (id, day, tenant, created_ms)"
-		" SELECT lpad(n::text, 39, '0'), job_day(ms), 'a', ms"
+	execute("INSERT INTO jobs (id, day, tenant, created_ms, has_request)"
+		" SELECT lpad(n::text, 39, '0'), job_day(ms), 'a', ms, true"
 		"   FROM generate_series(0, 2999) AS n,"
 		"   LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS t(ms)");
 	for (int i = 0; i < 3000; i++)
@@ -574,20 +574,20 @@ list(const struct job_list_query *query, struct said *said)
 static void
 insert_list(void)
 {
-	execute("INSERT INTO jobs (id, day, tenant, created_ms, state, dataset)"
-		" SELECT lpad(n::text, 39, '0'), job_day(ms), t, ms,"
+	execute("INSERT INTO jobs (id, day, tenant, created_ms, has_request, state, dataset)"
+		" SELECT lpad(n::text, 39, '0'), job_day(ms), t, ms, true,"
 		"        (CASE WHEN n % 4 = 0 THEN 'failed' ELSE 'succeeded' END)::job_state,"
 		"        CASE WHEN n % 3 = 0 THEN 'x' ELSE 'y' END"
 		"   FROM generate_series(1, 450) AS n,"
 		"   LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint"
 		"                   - greatest(n - 400, 0) * 1000) AS m(ms),"
 		"   LATERAL (SELECT 'a' UNION ALL SELECT 'b' WHERE false) AS u(t);"
-		"INSERT INTO jobs (id, day, tenant, created_ms)"
-		" SELECT lpad((1000 + n)::text, 39, '0'), job_day(ms), 'b', ms"
+		"INSERT INTO jobs (id, day, tenant, created_ms, has_request)"
+		" SELECT lpad((1000 + n)::text, 39, '0'), job_day(ms), 'b', ms, true"
 		"   FROM generate_series(1, 50) AS n,"
 		"   LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS m(ms);"
-		"INSERT INTO jobs (id, day, tenant, created_ms)"
-		" SELECT lpad('2000', 39, '0'), job_day(ms), 'a', ms"
+		"INSERT INTO jobs (id, day, tenant, created_ms, has_request)"
+		" SELECT lpad('2000', 39, '0'), job_day(ms), 'a', ms, true"
 		"   FROM (SELECT (extract(epoch FROM now()) * 1000)::bigint - 86400001) AS m(ms);");
 }
 
@@ -635,6 +635,42 @@ STORE(lists_a_tenants_jobs_page_by_page_each_once)
 		query.has_state = false;
 		cr_expect_eq(walk(query, &said), 150);
 	}
+}
+
+STORE(does_not_tell_a_result_whose_request_is_still_to_be_recorded)
+{
+	static struct said said, listed;
+	const struct job_list_query query = { .tenant = "a", .limit = 10 };
+	struct job_watch one;
+
+	insert_job(1, "succeeded");
+	execute("UPDATE jobs SET has_request = false, finished_ms = 2000;"
+		"INSERT INTO progress VALUES ('tally.requests.jobs', 0, 5, 2000)");
+	get_of(&said, "a", 1);
+	cr_expect_eq(said.status, TALLY_NOT_FOUND);
+	list(&query, &listed);
+	cr_expect_eq(listed.n_jobs, 0);
+	watch(&one, &said, 1, JOB_QUEUED, 20000);
+	execute("UPDATE jobs SET has_request = true");
+	SERVICE_AWAIT(atomic_load(&said.n));
+	cr_expect_eq(said.job.state, JOB_SUCCEEDED);
+	list(&query, &listed);
+	cr_expect_eq(listed.n_jobs, 1);
+}
+
+STORE(tells_a_result_whose_request_can_no_longer_come)
+{
+	static struct said said, listed;
+	const struct job_list_query query = { .tenant = "a", .limit = 10 };
+
+	insert_job(1, "failed");
+	execute("UPDATE jobs SET has_request = false, finished_ms = 2000;"
+		"INSERT INTO progress VALUES ('tally.requests.jobs', 0, 5, 2001)");
+	get_of(&said, "a", 1);
+	cr_assert_eq(said.status, TALLY_OK);
+	cr_expect_eq(said.job.state, JOB_FAILED);
+	list(&query, &listed);
+	cr_expect_eq(listed.n_jobs, 1);
 }
 
 /* ---- keys -------------------------------------------------------------------- */
