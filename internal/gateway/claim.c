@@ -15,6 +15,8 @@
 
 #define CONFIRM_MS 5000 /* whoever came first is told by the broker within that, or is not */
 #define PUBLISH_MS (JOBS_SEND_TIMEOUT_MS + 1000) /* and whoever publishes again */
+#define OLD_MS     30000 /* contract: an id that is 60 s older than what is recorded is nobody's */
+#define RECORD_MS  5000  /* of a job whose id is that old already when it is published */
 
 static void
 fail_with(struct submission *submission, tally_status status)
@@ -265,20 +267,41 @@ static void on_looked(void *ctx, tally_status status, const struct job *job, int
 
 /* Has on_looked called when the job is in another state, or the wait is over. */
 static bool
-watch(struct submission *submission, enum job_state seen)
+watch(struct submission *submission, enum job_state seen, int64_t deadline_ms)
 {
 	struct job_watch *watch = &submission->watch;
 
-	if (submission->wait.wait_s == 0 || clock_mono_ms() >= submission->wait.deadline_ms
-	    || atomic_load(&submission->is_answered))
+	if (clock_mono_ms() >= deadline_ms || atomic_load(&submission->is_answered))
 		return false;
 	watch->id = submission->head.id;
 	memcpy(watch->tenant, submission->head.tenant, sizeof watch->tenant);
 	watch->seen = seen;
-	watch->deadline_ms = submission->wait.deadline_ms;
+	watch->deadline_ms = deadline_ms;
 	watch->found = on_looked;
 	watch->ctx = submission;
 	return job_store_watch(submission->jobs->store, watch) == TALLY_OK;
+}
+
+/* Whoever is told of a job must find it, and one whose id is old is found only by its row: has
+ * on_looked called once that is there. */
+static bool
+watch_for_row(struct submission *submission)
+{
+	if (submission->row_until_ms == 0)
+		submission->row_until_ms = clock_mono_ms() + RECORD_MS;
+	return watch(submission, JOB_STATES, submission->row_until_ms);
+}
+
+static void
+fail_unrecorded(struct submission *submission)
+{
+	struct tally_error err = { 0 };
+
+	(void)tally_fail(&err, TALLY_JOB_STORE_UNAVAILABLE,
+			 "the job runs, but it is not recorded yet; the same request with the same "
+			 "Idempotency-Key finds it");
+	snprintf(err.source, sizeof err.source, "jobs");
+	submission_fail(submission, &err);
 }
 
 /* The key is in the store, so the job is: whatever else cannot be told now, its caller gets 202. */
@@ -288,10 +311,17 @@ on_looked(void *ctx, tally_status status, const struct job *job, int64_t waterma
 	struct submission *submission = ctx;
 	const struct job *known = status == TALLY_OK ? job : NULL;
 	bool is_final = known && job_state_is_final(known->state);
+	bool is_old = submission->head.created_ms + OLD_MS < clock_unix_ms();
 
 	(void)watermark_ms;
-	if (!is_final && watch(submission, known ? known->state : JOB_QUEUED))
+	if (!is_final && submission->wait.wait_s > 0
+	    && watch(submission, known ? known->state : JOB_QUEUED, submission->wait.deadline_ms))
 		return;
+	if (status == TALLY_NOT_FOUND && is_old) {
+		if (!watch_for_row(submission))
+			fail_unrecorded(submission);
+		return;
+	}
 	if (is_final && submission->wait.wait_s > 0) {
 		if (read_rows(submission, known))
 			return;

@@ -4,6 +4,7 @@
  *   a key:   claim it in the store ──▶ ours: the same, and confirm the claim
  *                                  └─▶ somebody was first: wait until it is confirmed (or publish
  *                                      the stored bytes again), then say what the store knows
+ *                                      (of an old job not before it is recorded)
  *
  * A submission is in one hand at a time (the handler, the store's callback, the producer's report,
  * the keeper), and beside that perhaps in the table of waits; each holds a reference.  Several may
@@ -51,6 +52,7 @@ struct submission {
 	bool is_known;         /* somebody was first with its key: id and message are theirs */
 	int64_t until_ms;      /* then a message that is not confirmed is published again */
 	UT_hash_handle hh;     /* claim.c's own: of those that are being published, by id */
+	int64_t row_until_ms;  /* so long the row of an old job is waited for; 0: not yet */
 	struct job_watch watch;
 	size_t n_taken;  /* of TALLY_RESULTS_BYTES, for a body that is being read */
 	int64_t look_ms; /* jobs_keeper.c's own, as the following */

@@ -272,10 +272,10 @@ def with_database(url, name):
 
 
 @contextlib.contextmanager
-def locked(url, table):
-    """Nobody can read table within: its readers wait."""
+def locked(url, table, mode="ACCESS EXCLUSIVE"):
+    """Nobody can read table within, or with the mode SHARE write it: they wait."""
     with psycopg.connect(url) as connection:
-        connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
         yield
 
 

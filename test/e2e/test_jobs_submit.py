@@ -23,6 +23,7 @@ from conftest import succeed
 from harness import (ROOT, Service, Stack, Topic, as_csv, as_json, at_once, is_problem,
                      lock_waiters, locked, session, wait_until)
 from jobs import Api
+from test_jobs_read import created_of, job_id
 
 N_KEYS, N_EACH = 200, 64
 CONFIRM_S = 5
@@ -530,6 +531,38 @@ def test_who_repeats_a_key_that_is_not_confirmed_waits_and_publishes_nothing(apa
         assert requests.added() - before == 1
 
 
+def published_late(gateway, store):
+    """A key and the id, two minutes old, of a job that its first gateway did not publish."""
+    key, id = some_key(), job_id(age_ms=120_000)
+    first = accepted(post(gateway.url, of("a"), Idempotency_Key=key))["id"]
+    wait_until(lambda: store.execute("SELECT FROM keys JOIN jobs USING (id)"
+                                     " WHERE id = %s AND confirmed", [first]).rowcount,
+               60, "it is confirmed and recorded")
+    store.execute("UPDATE keys SET id = %s, created_ms = %s, confirmed = false"
+                  " WHERE key = %s", [id, created_of(id), key])
+    return key, id
+
+
+def test_a_job_that_is_published_late_is_found_by_whoever_is_told_of_it(apart):
+    with Gateway(apart) as gateway, psycopg.connect(apart.jobs, autocommit=True) as store, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
+        api = Api(gateway.url)
+        key, id = published_late(gateway, store)
+        with locked(apart.jobs, "jobs", "SHARE"):
+            again = pool.submit(post, gateway.url, of("a"), Idempotency_Key=key)
+            wait_until(lambda: lock_waiters(apart.jobs), 20, "it is about to be recorded")
+            assert concurrent.futures.wait([again], timeout=1).not_done, again.result().text
+        assert accepted(again.result(60))["id"] == id
+        assert api.job(id)["id"] == id
+        key, id = published_late(gateway, store)
+        with locked(apart.jobs, "jobs", "SHARE"):
+            problem = is_problem(post(gateway.url, of("a"), Idempotency_Key=key),
+                                 "job_store_unavailable")
+            assert "Idempotency-Key" in problem["detail"] and problem["retryable"] is True
+        assert accepted(post(gateway.url, of("a"), Idempotency_Key=key))["id"] == id
+        assert api.job(id)["id"] == id
+
+
 class Dying(Gateway):
     """A gateway that is killed with a submission under way, and what there is of that."""
 
@@ -627,5 +660,5 @@ def test_a_gateway_that_dies_between_the_key_and_kafka_loses_no_job(apart, kafka
             == {dying.id}
         assert len({(message.key(), message.value()) for message in messages}) == 1
         with Stack(apart, n_workers=1):
-            job = Api(other.url).whole(dying.id, 90)
+            job = Api(other.url).final(dying.id, 90)
         assert job["state"] == "succeeded" and job["labels"] == {"a": "b"}
