@@ -45,9 +45,10 @@ is_too_deep(const char *data, size_t len)
 	int depth = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (in_string) {
-			i += data[i] == '\\';
-			in_string = i >= len || data[i] != '"';
+		if (in_string && data[i] == '\\') {
+			i++;
+		} else if (in_string) {
+			in_string = data[i] != '"';
 		} else if (data[i] == '"') {
 			in_string = true;
 		} else if (data[i] == '{' || data[i] == '[') {
