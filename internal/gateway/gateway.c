@@ -31,42 +31,6 @@ gateway_hash_name(const char *name)
 	return hash;
 }
 
-/* Waits for a while, or until the gateway stops. */
-static void
-pause_for(struct gateway *gateway, int ms)
-{
-	int64_t at_ms = clock_mono_ms() + ms;
-	struct timespec at = { at_ms / 1000, at_ms % 1000 * 1000000 };
-
-	pthread_mutex_lock(&gateway->lock);
-	if (!atomic_load(&gateway->is_stopping))
-		(void)pthread_cond_timedwait(&gateway->changed, &gateway->lock, &at);
-	pthread_mutex_unlock(&gateway->lock);
-}
-
-/* Asks until both topics are known, or the gateway stops; how many reply partitions there are. */
-static int
-meet_broker(struct gateway *gateway)
-{
-	struct tally_error err = { 0 };
-	int n_requests, n_replies;
-
-	while (!atomic_load(&gateway->is_stopping)) {
-		if (kafka_producer_warm(gateway->producer, TALLY_TOPIC_REQUESTS_SYNC, WARM_MS,
-					&n_requests, &err)
-			== TALLY_OK
-		    && kafka_producer_warm(gateway->producer, TALLY_TOPIC_REPLIES, WARM_MS,
-					   &n_replies, &err)
-			   == TALLY_OK) {
-			atomic_store(&gateway->n_request_partitions, n_requests);
-			return n_replies;
-		}
-		log_warn("Kafka is not ready", LOG_ERROR(&err));
-		pause_for(gateway, AGAIN_MS);
-	}
-	return 0;
-}
-
 /* Starts to read the partition of this gateway's replies. */
 static tally_status
 read_replies(struct gateway *gateway, int n, struct tally_error *err)
@@ -104,7 +68,7 @@ meet_jobs(struct gateway *gateway, struct tally_error *err)
 		if (status != TALLY_KAFKA_UNAVAILABLE && status != TALLY_NOT_FOUND)
 			return status;
 		log_warn("Kafka is not ready", LOG_ERROR(err));
-		pause_for(gateway, AGAIN_MS);
+		gateway_pause(gateway, AGAIN_MS);
 	}
 	return TALLY_OK;
 }
@@ -121,7 +85,7 @@ run_starter(void *ctx)
 {
 	struct gateway *gateway = ctx;
 	struct tally_error err = { 0 };
-	int n = meet_broker(gateway);
+	int n = gateway_meet_topics(gateway);
 
 	if (n == 0)
 		return NULL;
@@ -132,10 +96,11 @@ run_starter(void *ctx)
 	while (!is_positioned(gateway)) {
 		if (atomic_load(&gateway->is_stopping))
 			return NULL;
-		pause_for(gateway, LOOK_MS);
+		gateway_pause(gateway, LOOK_MS);
 	}
 	atomic_store(&gateway->is_ready, true);
 	gateway->options.events.on_ready(gateway->options.events.ctx, gateway_port(gateway));
+	gateway_keep_topics(gateway);
 	return NULL;
 }
 

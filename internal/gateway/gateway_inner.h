@@ -1,6 +1,7 @@
 /* gateway_inner.h - a gateway, for the files that make it up: gateway.c (life), routes.c (what a
- * path means), info.c (what it says of itself), ask.c (a request for rows), answer.c (its answer),
- * replies.c (what comes back), gateway_metrics.c; jobs_inner.h has the files about jobs. */
+ * path means), topics.c (which topics there are), info.c (what it says of itself), ask.c (a request
+ * for rows), answer.c (its answer), replies.c (what comes back), gateway_metrics.c; jobs_inner.h
+ * has the files about jobs. */
 #ifndef GATEWAY_GATEWAY_INNER_H
 #define GATEWAY_GATEWAY_INNER_H
 
@@ -48,6 +49,7 @@ struct gateway {
 	bool has_starter;
 	bool has_deadlines;
 	atomic_bool is_ready;
+	_Atomic(const char *) missing_topic; /* that the gateway needs; NULL: none */
 	atomic_bool is_stopping;
 	atomic_int n_joining; /* requests between joining their flight and being published */
 	pthread_mutex_t lock; /* only for changed */
@@ -73,6 +75,19 @@ struct caller {
 
 /* Spreads instances over partitions. */
 uint32_t gateway_hash_name(const char *name);
+
+/* ---- topics.c; on the starter's thread ---- */
+
+/* Waits for so long, or until the gateway stops. */
+void gateway_pause(struct gateway *gateway, int ms);
+
+/* Asks until the topics of rows are known, or the gateway stops; how many reply partitions there
+ * are (0: it stops). */
+int gateway_meet_topics(struct gateway *gateway);
+
+/* Looks at the topics again and again, until the gateway stops: partitions that were added are
+ * published to, and while a topic is missing /readyz says so. */
+void gateway_keep_topics(struct gateway *gateway);
 
 /* ---- gateway_metrics.c ---- */
 

@@ -26,6 +26,10 @@ gateway_get_readyz(const struct exchange *exchange)
 		http_reply_text(exchange->request, 503,
 				"Kafka's metadata and the partitions to read are not known "
 				"yet\n");
+	else if (atomic_load(&exchange->gateway->missing_topic))
+		http_reply_text(exchange->request, 503,
+				"a topic is missing, which the log names: run \"tally topics "
+				"create\"\n");
 	else
 		http_reply_text(exchange->request, 200, "ok\n");
 }

@@ -280,6 +280,12 @@ read_results(struct gateway_jobs *jobs, struct tally_error *err)
 	return TALLY_OK;
 }
 
+void
+gateway_jobs_set_partitions(struct gateway_jobs *jobs, int n)
+{
+	atomic_store(&jobs->n_request_partitions, n);
+}
+
 tally_status
 gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms, struct tally_error *err)
 {
@@ -294,7 +300,7 @@ gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms, struct tally_error 
 		if (status != TALLY_OK)
 			return status;
 		if (i == 0)
-			atomic_store(&jobs->n_request_partitions, n);
+			gateway_jobs_set_partitions(jobs, n);
 	}
 	/* The partition stands in ids, and foreign jobs are spread over that many. */
 	if (n != n_set)

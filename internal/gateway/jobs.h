@@ -80,6 +80,9 @@ TALLY_MUST_CHECK tally_status gateway_jobs_new(const struct gateway_options *opt
 TALLY_MUST_CHECK tally_status gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms,
 						struct tally_error *err);
 
+/* How many partitions the requests of the job lane have by now. */
+void gateway_jobs_set_partitions(struct gateway_jobs *jobs, int n);
+
 /* Whether results are not missed from now on. */
 bool gateway_jobs_is_positioned(const struct gateway_jobs *jobs);
 

@@ -15,6 +15,7 @@ import time
 import urllib.parse
 import uuid
 
+import confluent_kafka.admin
 import psycopg
 import pytest
 
@@ -561,6 +562,19 @@ def test_a_job_that_is_published_late_is_found_by_whoever_is_told_of_it(apart):
             assert "Idempotency-Key" in problem["detail"] and problem["retryable"] is True
         assert accepted(post(gateway.url, of("a"), Idempotency_Key=key))["id"] == id
         assert api.job(id)["id"] == id
+
+
+def test_a_gateway_without_one_of_its_topics_is_not_ready(apart):
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": apart.kafka})
+    with Gateway(apart) as gateway:
+        api = Api(gateway.url)
+        assert api.is_ready()
+        admin.delete_topics(["tally.control"])["tally.control"].result(30)
+        wait_until(lambda: not api.is_ready(), 60, "it is not ready")
+        assert b"tally topics create" in api.get("/readyz").content
+        gateway.wait_for(r"tally\.control")
+        succeed("topics", "create", settings=apart.cli_settings)
+        wait_until(api.is_ready, 60, "it is ready again")
 
 
 class Dying(Gateway):
