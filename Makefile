@@ -139,7 +139,7 @@ JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: test test-rdkafka-latest clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
         bench-micro bench-growth bench-overload bench-backlog bench-rollups \
-        chaos chaos-rolling
+        chaos chaos-rolling chaos-leaving
 .PHONY: memory replay fuzz fuzz-each
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
@@ -196,6 +196,9 @@ chaos: all build/venv/.complete build/toxiproxy/server $(B)/test/chaos/clock.so 
 chaos-rolling: all build/venv/.complete build/toxiproxy/server ## Restart everything in turn ROUNDS=50 times under load behind haproxy; no request may fail
 	deploy/dev/packages chaos
 	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/rolling.py
+chaos-leaving: all build/venv/.complete build/toxiproxy/server ## Compare ANSWERS=1000000 by value while clients give up at random
+	deploy/dev/packages chaos
+	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/leaving.py
 $(B)/test/chaos/clock.so: test/chaos/clock.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 -fPIC -shared $(WARNINGS) -o $@ $< -ldl
