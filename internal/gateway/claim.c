@@ -15,8 +15,8 @@
 
 #define CONFIRM_MS 5000 /* whoever came first is told by the broker within that, or is not */
 #define PUBLISH_MS (JOBS_SEND_TIMEOUT_MS + 1000) /* and whoever publishes again */
-#define OLD_MS     30000 /* contract: an id that is 60 s older than what is recorded is nobody's */
-#define RECORD_MS  5000  /* of a job whose id is that old already when it is published */
+#define OLD_MS     (JOB_SURE_MS / 2) /* an id that may soon be taken for nobody's without its row */
+#define RECORD_MS  5000 /* of a job whose id is that old already when it is published */
 
 static void
 fail_with(struct submission *submission, tally_status status)

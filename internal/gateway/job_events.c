@@ -20,7 +20,6 @@
 #include "http/push.h"
 
 #define COMMENT_MS   15000
-#define RECORDED_MS  60000 /* contract: so far behind the watermark everything is recorded */
 #define UNSENT_BYTES ((size_t)256 << 10)
 #define FINAL_NUMBER 3
 #define TOO_OLD      "jobs and results are kept for 24 hours"
@@ -198,7 +197,7 @@ static bool
 never_was(const struct stream *stream, int64_t watermark_ms)
 {
 	return stream->created_ms < 0
-	       || (watermark_ms > 0 && stream->created_ms + RECORDED_MS < watermark_ms);
+	       || (watermark_ms > 0 && stream->created_ms + JOB_SURE_MS < watermark_ms);
 }
 
 /* Sends what is new, or a comment; false: the stream ends. */

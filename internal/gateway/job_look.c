@@ -4,9 +4,6 @@
 
 #include "base/clock.h"
 
-/* Clocks of gateways and brokers may differ by that much. */
-#define SURE_MS 60000
-
 static void
 refuse(const struct exchange *exchange, tally_status status)
 {
@@ -50,7 +47,8 @@ static tally_status
 explain(const struct job_look *look, tally_status status, const struct job *job,
 	int64_t watermark_ms, struct tally_error *err)
 {
-	bool is_early = !look->parts.is_foreign && watermark_ms - SURE_MS <= look->parts.created_ms;
+	bool is_early =
+	    !look->parts.is_foreign && watermark_ms - JOB_SURE_MS <= look->parts.created_ms;
 
 	if (status == TALLY_OK && job->created_ms + JOB_RETENTION_MS < clock_unix_ms())
 		return tally_fail(err, TALLY_EXPIRED, "jobs and results are kept for 24 hours");

@@ -10,7 +10,11 @@
 #include <tally/job.h>
 
 #define JOB_RETENTION_MS (24 * 3600 * 1000)
-#define JOB_ERROR_BYTES  16384 /* a longer error document is not kept as it is */
+/* Contract: once all requests up to so long after an id was made are recorded, an id without a row
+ * is nobody's.  Clocks of gateways and brokers may differ by that much. */
+#define JOB_SURE_MS 60000
+
+#define JOB_ERROR_BYTES 16384 /* a longer error document is not kept as it is */
 
 /* The last three are final: a job never leaves them. */
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_STATES };
