@@ -85,6 +85,75 @@ Test(postgres_faults, lets_the_server_end_what_passes_its_own_limit)
 	cr_expect_eq(source->stats.reconnects, 0);
 }
 
+/* One of many that pass the server's limit, or just do not. */
+struct brief {
+	struct asking asking;
+	struct value number;
+	struct source_argument argument;
+};
+
+#define N_BRIEF   100000
+#define N_AT_ONCE 32
+/* One in eight takes from nothing to some times the limit. */
+#define BRIEF_SQL                                                                                  \
+	"SELECT $1 + 0 * count(*)"                                                                 \
+	" FROM generate_series(1, CASE WHEN $1 % 8 = 0 THEN $1 % 64 * 800 ELSE 0 END)"
+#define BRIEF_MAX_MS 1
+
+static void
+start_brief(struct brief *brief, const struct source_statement *statement, int64_t number)
+{
+	brief->number = (struct value){ .type = TALLY_INT, .state = VALUE_SET, .i = number };
+	brief->argument = (struct source_argument){ .values = &brief->number, .n = 1 };
+	asking_init(&brief->asking, statement->sql, NULL, 0, &brief->argument);
+	brief->asking.query.statement = statement;
+	asking_start(&brief->asking, source);
+}
+
+/* Whether it was answered: with its own number, or else ended for being late. */
+static bool
+end_brief(struct brief *brief)
+{
+	bool is_answered;
+
+	cr_assert(asking_wait(&brief->asking, loop));
+	is_answered = brief->asking.status == TALLY_OK;
+	if (is_answered)
+		cr_assert_eq(rows_cell(brief->asking.rows, 0, 0)->i, brief->number.i);
+	else
+		cr_assert_eq(brief->asking.status, TALLY_DEADLINE_EXCEEDED, "%s",
+			     brief->asking.err.detail);
+	asking_fini(&brief->asking);
+	return is_answered;
+}
+
+Test(postgres_faults, gives_nobody_the_rows_of_a_query_that_was_ended_on_its_connection,
+     .timeout = 300)
+{
+	static struct brief briefs[N_AT_ONCE];
+	struct source_bind bind = { .name = "n", .type = TALLY_INT };
+	struct source_statement statement = { .sql = BRIEF_SQL,
+					      .where = "test.sql:14",
+					      .binds = &bind,
+					      .n_binds = 1,
+					      .id = 1000000 };
+	int n_answered = 0;
+
+	open_at(postgres_url(), 4, N_AT_ONCE, BRIEF_MAX_MS);
+	for (int64_t n = 0; n < N_BRIEF + N_AT_ONCE; n++) {
+		struct brief *brief = &briefs[n % N_AT_ONCE];
+
+		if (n >= N_AT_ONCE)
+			n_answered += end_brief(brief);
+		if (n < N_BRIEF)
+			start_brief(brief, &statement, n);
+	}
+	cr_log_info("%d of %d were answered", n_answered, N_BRIEF);
+	cr_expect_gt(n_answered, N_BRIEF / 100);
+	cr_expect_lt(n_answered, N_BRIEF - N_BRIEF / 100);
+	cr_expect_eq(source->stats.reconnects, 0);
+}
+
 Test(postgres_faults, cancels_what_runs_and_what_waits)
 {
 	struct asking running, waiting;
