@@ -216,10 +216,8 @@ loop_unwatch(struct loop *loop, struct loop_watch *watch)
 void
 loop_wake(struct loop *loop)
 {
-	uint64_t one = 1;
-
 	if (!atomic_exchange(&loop->is_rung, true))
-		(void)!write(loop->wake_fd, &one, sizeof one); /* full means rung */
+		(void)!eventfd_write(loop->wake_fd, 1); /* full means rung */
 }
 
 void
@@ -232,9 +230,9 @@ loop_stop(struct loop *loop)
 static void
 answer_wake(struct loop *loop)
 {
-	uint64_t rings;
+	eventfd_t rings;
 
-	(void)!read(loop->wake_fd, &rings, sizeof rings);
+	(void)!eventfd_read(loop->wake_fd, &rings);
 	/* Before the callback, so that a ring during it is not lost. */
 	atomic_store(&loop->is_rung, false);
 	if (loop->on_wake)

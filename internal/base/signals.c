@@ -103,12 +103,11 @@ signals_start(signals_fn *on_signal, void *ctx, struct tally_error *err)
 void
 signals_stop(void)
 {
-	uint64_t one = 1;
 	sigset_t set;
 
 	if (!signals.is_started)
 		return;
-	(void)!write(signals.end_fd, &one, sizeof one); /* its counter is 0: there is room */
+	(void)!eventfd_write(signals.end_fd, 1); /* its counter is 0: there is room */
 	(void)pthread_join(signals.thread, NULL);
 	close_fds();
 	signals.is_started = false;

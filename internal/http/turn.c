@@ -21,19 +21,17 @@
 static void
 ring(struct http_turn *turn)
 {
-	uint64_t one = 1;
-
 	/* It can only fail when it is rung already. */
-	if (!atomic_exchange(&turn->is_rung, true) && write(turn->bell_fd, &one, sizeof one) < 0)
+	if (!atomic_exchange(&turn->is_rung, true) && eventfd_write(turn->bell_fd, 1) < 0)
 		assert(errno == EAGAIN);
 }
 
 static void
 hear(struct http_turn *turn)
 {
-	uint64_t rings;
+	eventfd_t rings;
 
-	if (read(turn->bell_fd, &rings, sizeof rings) < 0)
+	if (eventfd_read(turn->bell_fd, &rings) < 0)
 		assert(errno == EAGAIN);
 	/* From here on a ring is a new one; what it was rung for before is looked at now. */
 	atomic_store(&turn->is_rung, false);

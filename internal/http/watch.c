@@ -260,9 +260,9 @@ close_listening(struct http_server *server)
 static void
 on_ring(struct http_server *server)
 {
-	uint64_t rings;
+	eventfd_t rings;
 
-	if (read(server->wake_fd, &rings, sizeof rings) < 0)
+	if (eventfd_read(server->wake_fd, &rings) < 0)
 		assert(errno == EAGAIN);
 	if (atomic_load(&server->is_quiescing) && server->listen_fd >= 0) {
 		/* What the kernel has taken for us would be reset. */
@@ -311,10 +311,8 @@ watch(void *arg)
 void
 http_watch_ring(const struct http_server *server)
 {
-	uint64_t one = 1;
-
 	/* It can only fail when it is rung already. */
-	if (write(server->wake_fd, &one, sizeof one) < 0)
+	if (eventfd_write(server->wake_fd, 1) < 0)
 		assert(errno == EAGAIN);
 }
 

@@ -182,11 +182,9 @@ recorder_start(const struct recorder_options *options, struct recorder **out_rec
 static void
 signal_fd(int fd)
 {
-	const uint64_t one = 1;
-
 	/* Cannot fail: the counter is at 0. */
 	if (fd >= 0)
-		(void)!write(fd, &one, sizeof one);
+		(void)!eventfd_write(fd, 1);
 }
 
 static int

@@ -4,11 +4,13 @@ A fault that cannot be tried here (no root, no sockets to be cut) says so once a
 does nothing."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psycopg
 
@@ -16,6 +18,7 @@ from harness import BIN, wait_until
 from plan import OURS
 
 CLOCK = BIN.parent / "test/chaos/clock.so"
+FIU = Path("/usr/lib/fiu")  # libfiu: calls of the system that fail when they are told to
 READY_S = 180
 # Hundreds of lines a second.
 TALKATIVE = {"TALLY_LOG_LEVEL": "debug", "TALLY_KAFKA_DEBUG": "protocol,queue"}
@@ -198,10 +201,27 @@ def clock(stage, fault):
     program.start()
 
 
+@contextlib.contextmanager
+def io(stage, fault):
+    """Some of its calls that read, write, send, receive, connect or poll fail with EIO."""
+    if not FIU.is_dir():
+        raise CannotBeTried("calls that fail need fiu-utils")
+    program = stage.programs[fault.target]
+    control = stage.folder / f"{fault.target}.fiu"
+    loaded = " ".join(str(FIU / f"fiu_{kind}_preload.so") for kind in ("run", "posix"))
+    _start_ready(program, wrapper=("env", "--block-signal=TERM", f"LD_PRELOAD={loaded}", f"FIU_CTRL_FIFO={control}"))
+    subprocess.run(["fiu-ctrl", "-f", control, "-c", "enable_random name=posix/io/*,"
+                    f"probability={fault.detail},failinfo={errno.EIO}", str(program.pid)],
+                   check=True, timeout=READY_S)
+    yield
+    program.term()
+    program.start()
+
+
 TOXICS = ("latency", "slicer", "reset_peer", "timeout", "limit_data")
 FAULTS = {"kill": kill, "stop": stop, "term": term, "restart": restart, "lock": lock,
           "terminate": terminate, "cut": cut, "disk": disk, "files": files, "pipe": pipe,
-          "logs": logs, "clock": clock} | dict.fromkeys(TOXICS, toxic)
+          "logs": logs, "clock": clock, "io": io} | dict.fromkeys(TOXICS, toxic)
 # What is over the moment it has struck.
 AT_ONCE = ("term", "restart", "terminate", "cut")
 

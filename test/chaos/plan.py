@@ -30,6 +30,7 @@ KINDS = {
     "pipe": (OURS, 1),
     "logs": (OURS, 1),
     "clock": (OURS, 1),
+    "io": (OURS, 2),
 }
 PAUSE_S = (2.0, 9.0)  # with what they take themselves, a fault every 5 to 20 s
 HOLD_S = (1.0, 8.0)
@@ -89,7 +90,8 @@ class Source:
         return {"lock": lambda: rng.choice(TABLES[target]),
                 "latency": lambda: str(rng.randint(50, 400)),
                 "limit_data": lambda: str(rng.randint(200, 20_000)),
-                "clock": lambda: rng.choice(["+3600", "-3600"])}.get(kind, str)()
+                "clock": lambda: rng.choice(["+3600", "-3600"]),
+                "io": lambda: rng.choice(["0.0005", "0.002"])}.get(kind, str)()
 
     def fault(self):
         kind = self.first.pop() if self.first else self.kinds.draw()
