@@ -12,9 +12,7 @@
 #include "gateway/job_events.h"
 
 #define SEND_TIMEOUT_MS 4000 /* librdkafka looks once a second: at most 5 s until a 503 */
-#define WARM_MS         1000
 #define LOOK_MS         5
-#define AGAIN_MS        250
 #define FLUSH_MS        1000
 #define DELIVER_MS      1000 /* at least, for answers to reach their callers */
 
@@ -59,20 +57,6 @@ read_replies(struct gateway *gateway, int n, struct tally_error *err)
 	return TALLY_OK;
 }
 
-/* Asks until the topics of the job lane are known too, and its results are being read. */
-static tally_status
-meet_jobs(struct gateway *gateway, struct tally_error *err)
-{
-	while (gateway->jobs && !atomic_load(&gateway->is_stopping)) {
-		tally_status status = gateway_jobs_meet(gateway->jobs, WARM_MS, err);
-		if (status != TALLY_KAFKA_UNAVAILABLE && status != TALLY_NOT_FOUND)
-			return status;
-		log_warn("Kafka is not ready", LOG_ERROR(err));
-		gateway_pause(gateway, AGAIN_MS);
-	}
-	return TALLY_OK;
-}
-
 static bool
 is_positioned(const struct gateway *gateway)
 {
@@ -85,11 +69,13 @@ run_starter(void *ctx)
 {
 	struct gateway *gateway = ctx;
 	struct tally_error err = { 0 };
-	int n = gateway_meet_topics(gateway);
+	struct gateway_topics topics;
 
-	if (n == 0)
+	if (!gateway_meet_topics(gateway, &topics))
 		return NULL;
-	if (read_replies(gateway, n, &err) != TALLY_OK || meet_jobs(gateway, &err) != TALLY_OK) {
+	if (read_replies(gateway, topics.n_replies, &err) != TALLY_OK
+	    || (gateway->jobs
+		&& gateway_jobs_read_results(gateway->jobs, topics.n_results, &err) != TALLY_OK)) {
 		gateway->options.events.on_fatal(gateway->options.events.ctx, &err);
 		return NULL;
 	}

@@ -78,12 +78,18 @@ uint32_t gateway_hash_name(const char *name);
 
 /* ---- topics.c; on the starter's thread ---- */
 
+/* How many partitions there are to be read. */
+struct gateway_topics {
+	int n_replies;
+	int n_results;
+};
+
 /* Waits for so long, or until the gateway stops. */
 void gateway_pause(struct gateway *gateway, int ms);
 
-/* Asks until the topics of rows are known, or the gateway stops; how many reply partitions there
- * are (0: it stops). */
-int gateway_meet_topics(struct gateway *gateway);
+/* Asks until all topics are known, and how many partitions the replies and, with jobs, the results
+ * have; false: the gateway stops. */
+bool gateway_meet_topics(struct gateway *gateway, struct gateway_topics *out_topics);
 
 /* Looks at the topics again and again, until the gateway stops: partitions that were added are
  * published to, and while a topic is missing /readyz says so. */

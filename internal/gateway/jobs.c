@@ -256,14 +256,39 @@ gateway_jobs_new(const struct gateway_options *options, struct gateway_jobs **ou
 
 /* ---- meeting the broker ------------------------------------------------------ */
 
-static tally_status
-read_results(struct gateway_jobs *jobs, struct tally_error *err)
+tally_status
+gateway_jobs_look_at_topics(struct gateway_jobs *jobs, int timeout_ms, int *out_results,
+			    const char **out_topic, struct tally_error *err)
+{
+	int n_requests, n_control;
+	const struct {
+		const char *name;
+		int *n;
+	} topics[] = {
+		{ TALLY_TOPIC_REQUESTS_JOBS, &n_requests },
+		{ TALLY_TOPIC_CONTROL,       &n_control  },
+		{ TALLY_TOPIC_RESULTS,       out_results }
+	};
+
+	for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
+		tally_status status = kafka_producer_warm(jobs->producer, topics[i].name,
+							  timeout_ms, topics[i].n, err);
+		*out_topic = topics[i].name;
+		if (status != TALLY_OK)
+			return status;
+	}
+	atomic_store(&jobs->n_request_partitions, n_requests);
+	return TALLY_OK;
+}
+
+tally_status
+gateway_jobs_read_results(struct gateway_jobs *jobs, int n_results, struct tally_error *err)
 {
 	const struct config *config = jobs->options.config;
-	uint32_t n = (uint32_t)config->results_partitions;
+	int n_set = (int)config->results_partitions;
 	int32_t partition = config->results_partition >= 0
 				? (int32_t)config->results_partition
-				: (int32_t)(gateway_hash_name(config->instance) % n);
+				: (int32_t)(gateway_hash_name(config->instance) % (uint32_t)n_set);
 	const struct kafka_reader_options options = {
 		.topic = TALLY_TOPIC_RESULTS,
 		.partition = partition,
@@ -271,43 +296,18 @@ read_results(struct gateway_jobs *jobs, struct tally_error *err)
 		.ctx = jobs,
 	};
 	struct kafka_reader *reader;
-	tally_status status = kafka_reader_start(jobs->options.kafka, &options, &reader, err);
 
+	/* The partition stands in ids, and foreign jobs are spread over that many. */
+	if (n_results != n_set)
+		return tally_fail(err, TALLY_WRONG_SETTING,
+				  "TALLY_RESULTS_PARTITIONS is %d, but %s has %d partitions", n_set,
+				  TALLY_TOPIC_RESULTS, n_results);
+	tally_status status = kafka_reader_start(jobs->options.kafka, &options, &reader, err);
 	if (status != TALLY_OK)
 		return status;
 	atomic_store(&jobs->partition, partition);
 	atomic_store(&jobs->reader, reader);
 	return TALLY_OK;
-}
-
-void
-gateway_jobs_set_partitions(struct gateway_jobs *jobs, int n)
-{
-	atomic_store(&jobs->n_request_partitions, n);
-}
-
-tally_status
-gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms, struct tally_error *err)
-{
-	static const char *const topics[] = { TALLY_TOPIC_REQUESTS_JOBS, TALLY_TOPIC_CONTROL,
-					      TALLY_TOPIC_RESULTS };
-	int n_set = (int)jobs->options.config->results_partitions;
-	int n = 0; /* in the end, of the results */
-
-	for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
-		tally_status status =
-		    kafka_producer_warm(jobs->producer, topics[i], timeout_ms, &n, err);
-		if (status != TALLY_OK)
-			return status;
-		if (i == 0)
-			gateway_jobs_set_partitions(jobs, n);
-	}
-	/* The partition stands in ids, and foreign jobs are spread over that many. */
-	if (n != n_set)
-		return tally_fail(err, TALLY_WRONG_SETTING,
-				  "TALLY_RESULTS_PARTITIONS is %d, but %s has %d partitions", n_set,
-				  TALLY_TOPIC_RESULTS, n);
-	return read_results(jobs, err);
 }
 
 bool

@@ -73,15 +73,17 @@ TALLY_MUST_CHECK tally_status gateway_jobs_new(const struct gateway_options *opt
 					       struct gateway_jobs **out_jobs,
 					       struct tally_error *err);
 
-/* Asks the broker for the topics of the job lane, waiting for at most timeout_ms for each, and
- * starts to read this gateway's partition of the results.  TALLY_KAFKA_UNAVAILABLE,
- * TALLY_NOT_FOUND: try again.  TALLY_WRONG_SETTING: the partitions are not those of the settings.
- * One thread. */
-TALLY_MUST_CHECK tally_status gateway_jobs_meet(struct gateway_jobs *jobs, int timeout_ms,
-						struct tally_error *err);
+/* Asks the broker for the topics of the job lane, waiting for at most timeout_ms for each; from now
+ * on requests are published to all partitions that there are.  *out_results is how many the results
+ * have.  TALLY_KAFKA_UNAVAILABLE; TALLY_NOT_FOUND: there is no topic *out_topic.  One thread. */
+TALLY_MUST_CHECK tally_status gateway_jobs_look_at_topics(struct gateway_jobs *jobs, int timeout_ms,
+							  int *out_results, const char **out_topic,
+							  struct tally_error *err);
 
-/* How many partitions the requests of the job lane have by now. */
-void gateway_jobs_set_partitions(struct gateway_jobs *jobs, int n);
+/* Starts to read this gateway's partition of the results, which have n_results.
+ * TALLY_WRONG_SETTING: those are not as many as the settings say. */
+TALLY_MUST_CHECK tally_status gateway_jobs_read_results(struct gateway_jobs *jobs, int n_results,
+							struct tally_error *err);
 
 /* Whether results are not missed from now on. */
 bool gateway_jobs_is_positioned(const struct gateway_jobs *jobs);

@@ -19,58 +19,60 @@ gateway_pause(struct gateway *gateway, int ms)
 	pthread_mutex_unlock(&gateway->lock);
 }
 
-int
-gateway_meet_topics(struct gateway *gateway)
+/* Asks for the topics one after the other; *out_topic is the last one that was asked for. */
+static tally_status
+look_at_topics(struct gateway *gateway, struct gateway_topics *out_topics, const char **out_topic,
+	       struct tally_error *err)
 {
-	struct tally_error err = { 0 };
-	int n_requests, n_replies;
+	int n_requests;
+	tally_status status;
 
+	*out_topic = TALLY_TOPIC_REQUESTS_SYNC;
+	status = kafka_producer_warm(gateway->producer, *out_topic, WARM_MS, &n_requests, err);
+	if (status != TALLY_OK)
+		return status;
+	atomic_store(&gateway->n_request_partitions, n_requests);
+	*out_topic = TALLY_TOPIC_REPLIES;
+	status = kafka_producer_warm(gateway->producer, *out_topic, WARM_MS, &out_topics->n_replies,
+				     err);
+	if (status != TALLY_OK || !gateway->jobs)
+		return status;
+	return gateway_jobs_look_at_topics(gateway->jobs, WARM_MS, &out_topics->n_results,
+					   out_topic, err);
+}
+
+bool
+gateway_meet_topics(struct gateway *gateway, struct gateway_topics *out_topics)
+{
 	while (!atomic_load(&gateway->is_stopping)) {
-		if (kafka_producer_warm(gateway->producer, TALLY_TOPIC_REQUESTS_SYNC, WARM_MS,
-					&n_requests, &err)
-			== TALLY_OK
-		    && kafka_producer_warm(gateway->producer, TALLY_TOPIC_REPLIES, WARM_MS,
-					   &n_replies, &err)
-			   == TALLY_OK) {
-			atomic_store(&gateway->n_request_partitions, n_requests);
-			return n_replies;
-		}
+		struct tally_error err = { 0 };
+		const char *topic;
+
+		if (look_at_topics(gateway, out_topics, &topic, &err) == TALLY_OK)
+			return true;
 		log_warn("Kafka is not ready", LOG_ERROR(&err));
 		gateway_pause(gateway, AGAIN_MS);
 	}
-	return 0;
+	return false;
 }
 
 /* ---- once it is ready ---- */
 
-/* The topics that a gateway needs: first those of rows, then those of jobs. */
-static const char *const needed[] = { TALLY_TOPIC_REQUESTS_SYNC, TALLY_TOPIC_REPLIES,
-				      TALLY_TOPIC_REQUESTS_JOBS, TALLY_TOPIC_CONTROL,
-				      TALLY_TOPIC_RESULTS };
-
-enum { REQUESTS_SYNC, REPLIES, REQUESTS_JOBS, NEEDED = sizeof needed / sizeof *needed };
-
 /* The first topic that is missing; NULL: none.  A broker that is away says nothing about topics. */
 static const char *
-look_at_topics(struct gateway *gateway, struct tally_error *err)
+find_missing(struct gateway *gateway, struct tally_error *err)
 {
-	size_t n_topics = gateway->jobs ? NEEDED : REQUESTS_JOBS;
+	struct gateway_topics topics;
+	const char *topic;
 
-	for (size_t i = 0; i < n_topics && !atomic_load(&gateway->is_stopping); i++) {
-		int n;
-		tally_status status =
-		    kafka_producer_warm(gateway->producer, needed[i], WARM_MS, &n, err);
-
-		if (status == TALLY_NOT_FOUND)
-			return needed[i];
-		if (status != TALLY_OK)
-			return atomic_load(&gateway->missing_topic);
-		if (i == REQUESTS_SYNC)
-			atomic_store(&gateway->n_request_partitions, n);
-		else if (i == REQUESTS_JOBS)
-			gateway_jobs_set_partitions(gateway->jobs, n);
+	switch (look_at_topics(gateway, &topics, &topic, err)) {
+	case TALLY_OK:
+		return NULL;
+	case TALLY_NOT_FOUND:
+		return topic;
+	default:
+		return atomic_load(&gateway->missing_topic);
 	}
-	return NULL;
 }
 
 void
@@ -78,9 +80,14 @@ gateway_keep_topics(struct gateway *gateway)
 {
 	const char *last = NULL;
 
-	while (!atomic_load(&gateway->is_stopping)) {
+	for (;;) {
 		struct tally_error err = { 0 };
-		const char *missing = look_at_topics(gateway, &err);
+		const char *missing;
+
+		gateway_pause(gateway, KEEP_MS);
+		if (atomic_load(&gateway->is_stopping))
+			return;
+		missing = find_missing(gateway, &err);
 
 		/* Seen twice: a broker that has just started may not know all topics yet. */
 		if (missing && missing == last && !atomic_load(&gateway->missing_topic))
@@ -88,6 +95,5 @@ gateway_keep_topics(struct gateway *gateway)
 		if (!missing || missing == last)
 			atomic_store(&gateway->missing_topic, missing);
 		last = missing;
-		gateway_pause(gateway, KEEP_MS);
 	}
 }
