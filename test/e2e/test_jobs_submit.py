@@ -577,6 +577,27 @@ def test_a_gateway_without_one_of_its_topics_is_not_ready(apart):
         wait_until(api.is_ready, 60, "it is ready again")
 
 
+def test_partitions_that_are_added_are_published_to(apart):
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": apart.kafka})
+
+    def n_partitions(name):
+        return len(admin.list_topics(name, timeout=30).topics[name].partitions)
+
+    def ask_for_rows(login):
+        session().get(f"{gateway.url}/api/comments/?login={login}", headers={"Prefer": "wait=1"})
+
+    with Gateway(apart) as gateway:
+        for name, ask in {"tally.requests.jobs": lambda: accepted(post(gateway.url, of("a"))),
+                          "tally.requests.sync": lambda: at_once(ask_for_rows, range(32))}.items():
+            n_old = n_partitions(name)
+            more = confluent_kafka.admin.NewPartitions(name, n_old + 2)
+            admin.create_partitions([more])[name].result(30)
+            wait_until(lambda: n_partitions(name) == n_old + 2, 30, "the broker knows of them")
+            with Topic(apart.kafka, name) as topic:
+                wait_until(lambda: ask() and all(topic.ends()[n_old:]), 60,
+                           f"each new partition of {name} has a request")
+
+
 class Dying(Gateway):
     """A gateway that is killed with a submission under way, and what there is of that."""
 
