@@ -8,8 +8,9 @@
 -- column  blog_actions int
 -- order   date
 
---- As deploy/datasets/general.sql, with the rollups of tally migrate add db2 rollups: closed days from
---- there, later ones from logs.
+--- As deploy/datasets/general.sql, with the rollups of tally migrate add db2 rollups: in PostgreSQL
+--- closed days from there and later ones from logs; ClickHouse counts a row in the moment it comes, so
+--- that all days are there, and a query of two tables would cost it twice as much.
 
 -- step user on db1 by login
 SELECT q.login, u.id AS user_id FROM unnest(:login) AS q(login) JOIN users u ON u.login = q.login;
@@ -33,13 +34,7 @@ SELECT q.user_id AS user_id, q.since AS since, q.until AS until, d.date AS date,
        d.logins AS logins, d.logouts AS logouts, d.blog_actions AS blog_actions
   FROM (SELECT user_id, date, sum(logins) AS logins, sum(logouts) AS logouts,
                sum(blog_actions) AS blog_actions
-          FROM logs_daily WHERE user_id IN :user_id AND date < today() GROUP BY user_id, date
-         UNION ALL
-        SELECT user_id, toDate32(datetime) AS date,
-               countIf(event_type_id IN (SELECT id FROM event_type WHERE name = 'login')),
-               countIf(event_type_id IN (SELECT id FROM event_type WHERE name = 'logout')),
-               countIf(space_type_id IN (SELECT id FROM space_type WHERE name = 'blog'))
-          FROM logs WHERE user_id IN :user_id AND datetime >= today() GROUP BY user_id, date) AS d
+          FROM logs_daily WHERE user_id IN :user_id GROUP BY user_id, date) AS d
   JOIN (SELECT user_id, since, until FROM (SELECT 1)
          ARRAY JOIN :user_id AS user_id, :since AS since, :until AS until) AS q
     ON d.user_id = q.user_id
