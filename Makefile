@@ -138,7 +138,7 @@ TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1$(patsubst %,:suppression
 JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: test test-rdkafka-latest clang unit integration e2e race asan tsan bench bench-long bench-jobs bench-profile \
-        bench-micro bench-growth bench-overload bench-backlog bench-rollups \
+        bench-micro bench-growth bench-overload bench-backlog bench-clickhouse bench-rollups \
         chaos chaos-rolling chaos-leaving
 .PHONY: memory replay fuzz fuzz-each
 # One after the other: they measure time, and their output is for reading.  A make of its own for
@@ -188,8 +188,12 @@ bench-growth: all $(BENCH) build/venv/.complete ## Measure what a request costs 
 bench-overload: all $(BENCH) ## Ask three times as much as the workers can do, and print what is answered, refused, and how soon it is over
 	deploy/dev/packages bench
 	@BENCH_BUILD=$(B) python3 test/bench/overload.py
+bench-clickhouse: all build/venv/.complete ## Print what Tally does with db2 in PostgreSQL and in ClickHouse; judges nothing
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/clickhouse.py
 bench-rollups: all build/venv/.complete ## Print what rollups bring, on both kinds of database; judges nothing
-	$(SERVICES) -- build/venv/bin/python test/bench/rollups.py
+	deploy/dev/packages bench
+	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/rollups.py
 chaos: all build/venv/.complete build/toxiproxy/server $(B)/test/chaos/clock.so ## Kill, freeze and cut everything under load for MINUTES=5 and judge all answers; SEED=n repeats
 	deploy/dev/packages chaos
 	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/chaos.py

@@ -1,121 +1,84 @@
-"""What rollups bring at 100 and at 10,000 logs a user, on both kinds of database: requests a second
-of 64 clients through all of Tally, and the database's own CPU for a request.  Prints figures;
-judges nothing.  make bench-rollups calls it.
+#!/usr/bin/env python3
+"""rollups - what they bring at 100 and at 10,000 logs a user, on both kinds of database: requests a
+second, how large the batches get, CPU for each request of both databases and of the worker.
+make bench-rollups runs it; it prints, and judges nothing.
 
-    BENCH_LOGS=1000000   rows of logs
-    BENCH_REQUESTS=2000  requests of each figure"""
+  SCALE=0.3                          of the data: 3 M log rows, of 30,000 or of 300 users
+  BENCH_ROUNDS=3 BENCH_SECONDS=4     as for compare
+  BENCH_CONNECTIONS="64 256"
+"""
 
-import dataclasses
 import os
-import pathlib
-import random
+import shutil
+import signal
+import subprocess
 import sys
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "test/e2e"))
+from compare import median, table, wrk
+from services import LOGS, ROOT, Scale, Stage, say
 
-import psycopg  # noqa: E402
-
-from conftest import (Services, clickhouse_engine, fresh_database, required,  # noqa: E402
-                      succeed)
-from harness import Stack, at_once  # noqa: E402
-
-LOGS = int(os.environ.get("BENCH_LOGS", "1000000"))
-REQUESTS = int(os.environ.get("BENCH_REQUESTS", "2000"))
-TICKS = os.sysconf("SC_CLK_TCK")
-
-CONTENT = """
-INSERT INTO users (id, login, email)
-SELECT i, 'user' || i, i || '@example.org' FROM generate_series(1, {users}) AS i;
-INSERT INTO blog (id, owner_id, name, description)
-SELECT i, i, 'a blog', '' FROM generate_series(1, {users}) AS i;
-INSERT INTO post (id, header, text, author_id, blog_id)
-SELECT i, 'post ' || i, '', 1 + i % {users}, 1 + i % {users} FROM generate_series(1, 1000) AS i"""
-# In two months, whatever their number.
-ACTIVITY = """
-INSERT INTO logs (datetime, user_id, space_type_id, event_type_id, object_id)
-SELECT timestamp '2024-01-01' + i % {each} * (interval '60 days' / {each}), 1 + i / {each},
-       (array[1, 3, 2, 2, 1])[1 + i % 5], 1 + i % 5,
-       CASE WHEN i % 5 IN (0, 4) THEN 0 ELSE 1 + i * 7919::bigint % 1000 END
-  FROM generate_series(0, {logs} - 1) AS i"""
+DATASETS = "general", "comments"
+EACH = 100, 10_000
 
 
-def cpu_s(word):
-    """The CPU time of all processes whose command line has the word, so far."""
-    total = 0
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if word in (process / "cmdline").read_bytes().replace(b"\0", b" ").decode():
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
-                total += int(fields[11]) + int(fields[12])
-        except OSError:
-            continue  # it has ended
-    return total / TICKS
+def databases_us(run):
+    """Of both: db1 is in PostgreSQL."""
+    return run.cpu_us["postgres"] + run.cpu_us.get("clickhouse", 0)
 
 
-def measure(services, what, users):
-    is_moved = services.db2.startswith("clickhouse:")
-    word = "clickhouse.py" if is_moved else services.db2.rpartition("/")[2]
-    with Stack(services, n_workers=1) as stack:
-        for dataset in "general", "comments":
-            def ask(_):
-                login = f"user{random.randint(1, users)}"
-                answer = stack.ask(dataset, wait=30, login=login)
-                assert answer.status_code == 200, answer.text
+class Bench:
+    def __init__(self):
+        self.scale = float(os.environ.get("SCALE", 0.3))
+        self.rounds = int(os.environ.get("BENCH_ROUNDS", 3))
+        self.seconds = int(os.environ.get("BENCH_SECONDS", 4))
+        self.connections = [int(n) for n in os.environ.get("BENCH_CONNECTIONS", "64 256").split()]
+        self.rows = []
 
-            at_once(ask, range(REQUESTS // 4))
-            cpu, began = cpu_s(word), time.monotonic()
-            at_once(ask, range(REQUESTS))
-            took, cpu = time.monotonic() - began, cpu_s(word) - cpu
-            print(f"  {dataset:9} {what:22} {REQUESTS / took:7.0f} requests/s"
-                  f" {cpu / REQUESTS * 1e6:9.0f} us of the database's CPU a request", flush=True)
+    def measure(self, stage, each, url, engine, datasets):
+        """One more row for each dataset and number of connections."""
+        kind, what = url.partition(":")[0], "rollups" if "rollup" in datasets.name else "logs"
+        say(f"{each} logs a user, {kind}, {what}")
+        service, stop = stage.tally(TALLY_SOURCE_DB2=url, TALLY_DATASETS=str(datasets))
+        if engine:
+            service.processes["clickhouse"] = engine
+        for dataset in DATASETS:
+            wrk(service, dataset, stage.scale, self.connections[0], 1)
+            for n in self.connections:
+                runs = [wrk(service, dataset, stage.scale, n, self.seconds)
+                        for _ in range(self.rounds)]
+                self.rows.append([
+                    each, dataset, n, kind, what, f"{median(runs, lambda run: run.rate):.0f}",
+                    f"{median(runs, lambda run: run.batch):.1f}",
+                    f"{median(runs, databases_us):.0f}",
+                    f"{median(runs, lambda run: run.cpu_us['worker']):.0f}",
+                    sum(run.errors for run in runs)])
+        stop()
 
+    def compare(self, stage, each, url, engine):
+        self.measure(stage, each, url, engine, ROOT / "deploy/datasets")
+        stage.command("migrate", "add", "db2", "rollups", TALLY_SOURCE_DB2=url)
+        if not engine:
+            subprocess.run(["psql", "-q", "-X", "-c", "CALL close_days()", "-c", "VACUUM ANALYZE",
+                            url], check=True)
+        self.measure(stage, each, url, engine, ROOT / "deploy/datasets-rollup")
 
-def compare(services, users, close):
-    kind = "clickhouse" if services.db2.startswith("clickhouse:") else "postgres"
-    measure(services, kind, users)
-    succeed("migrate", "add", "db2", "rollups", settings=services.cli_settings)
-    close()
-    rolled = dataclasses.replace(services, datasets=ROOT / "deploy/datasets-rollup")
-    measure(rolled, f"{kind}, rollups", users)
-
-
-def bench(each, folder):
-    users = LOGS // each
-    print(f"{LOGS} logs, {each} a user", flush=True)
-    with fresh_database(required("TEST_POSTGRES_URL_DB1"), "bench1") as db1, \
-            fresh_database(required("TEST_POSTGRES_URL_DB2"), "bench2") as db2, \
-            clickhouse_engine(f"{folder}/{each}") as engine:
-        services = Services(db1, db2, required("TEST_POSTGRES_URL_JOBS"), required("TEST_KAFKA"),
-                            ROOT / "deploy/datasets")
-        moved = dataclasses.replace(services, db2=engine)
-        for name, settings in (("db1", services), ("db2", services), ("db2", moved)):
-            succeed("migrate", "up", name, settings=settings.cli_settings)
-        with psycopg.connect(db1) as connection:
-            connection.execute(CONTENT.format(users=users))
-        with psycopg.connect(db2, autocommit=True) as connection:
-            connection.execute(ACTIVITY.format(each=each, logs=LOGS))
-            connection.execute("VACUUM ANALYZE")
-
-            def close():
-                connection.execute("CALL close_days()")
-                connection.execute("VACUUM ANALYZE")
-
-            succeed("copy", "db2", "--from", db2, "--to", engine, settings={})
-            compare(services, users, close)
-            compare(moved, users, lambda: None)
+    def go(self):
+        for each in EACH:
+            scale = Scale(self.scale, int(self.scale * LOGS / each))
+            with Stage(scale) as stage:
+                self.compare(stage, each, *stage.clickhouse())
+                self.compare(stage, each, stage.settings["TALLY_SOURCE_DB2"], None)
+        table(["logs a user", "dataset", "at", "db2", "from", "requests/s", "batch", "databases us",
+               "worker us", "errors"],
+              sorted(self.rows, key=lambda row: (row[0], row[1], row[3], row[2])))
 
 
 def main():
-    common = Services("", "", required("TEST_POSTGRES_URL_JOBS"), required("TEST_KAFKA"),
-                      ROOT / "deploy/datasets")
-    succeed("migrate", "up", "jobs", settings=common.cli_settings)
-    succeed("topics", "create", settings=common.cli_settings)
-    with tempfile.TemporaryDirectory() as folder:
-        for each in 100, 10000:
-            bench(each, folder)
+    if not shutil.which("wrk"):
+        sys.exit("bench: no wrk here; deploy/dev/packages bench installs it")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.chdir(ROOT)
+    Bench().go()
 
 
 if __name__ == "__main__":

@@ -29,11 +29,11 @@ def say(text):
 
 
 class Scale:
-    """How much data: SCALE 1 is 100 k users, 500 k posts, 10 M log rows."""
+    """How much data: SCALE 1 is 100 k users, 500 k posts, 10 M log rows; or of so many users."""
 
-    def __init__(self, scale):
-        self.scale = scale
-        self.users = max(20, int(USERS * scale))
+    def __init__(self, scale, users=None):
+        self.name = f"{scale:g}" + (f"x{users}" if users else "")
+        self.users = users or max(20, int(USERS * scale))
         self.posts = max(100, int(POSTS * scale))
         self.logs = max(2000, int(LOGS * scale))
 
@@ -72,13 +72,13 @@ def load(settings, scale):
 
 def data_folder(scale):
     top = Path(os.environ.get("BENCH_DATA", ROOT / "build/bench/data"))
-    return top / f"{scale.scale:g}-{digest()}"
+    return top / f"{scale.name}-{digest()}"
 
 
 def make_data(folder, scale):
     """Loads into a folder beside it, so that what has the name is whole."""
     fresh = folder.with_name(folder.name + ".new")
-    for old in folder.parent.glob(f"{scale.scale:g}-*"):
+    for old in folder.parent.glob(f"{scale.name}-*"):
         helper("postgres", "stop", old)
         shutil.rmtree(old)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -249,6 +249,18 @@ def write_datasets(folder):
     (folder / "comments-cached.sql").write_text(text)
 
 
+@contextlib.contextmanager
+def clickhouse(folder):
+    """The newest ClickHouse engine to be had, behind its HTTP interface: its URL and its process."""
+    command = [sys.executable, ROOT / "test/e2e/clickhouse.py", folder, "tally", "s3cret"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        try:
+            port = int(engine.stdout.readline())
+            yield f"clickhouse://tally:s3cret@127.0.0.1:{port}", Process(engine.pid)
+        finally:
+            engine.stdin.close()
+
+
 class Stage:
     """Everything that runs; a context manager."""
 
@@ -285,15 +297,26 @@ class Stage:
             self.make_job_store()
         else:
             self.settings.pop("TALLY_JOBS")
-        subprocess.run([BUILD / "bin/tally", "topics", "create"], check=True,
-                       stdout=subprocess.DEVNULL, env={**os.environ, **self.settings})
+        self.command("topics", "create")
 
     def make_job_store(self):
         """An empty one: what is left of an earlier run goes."""
         self.settings["TALLY_JOB_SECRET"] = "of-a-bench-that-signs-nothing-for-others"
-        for verb in "down", "up":
-            subprocess.run([BUILD / "bin/tally", "migrate", verb, "jobs"], check=verb == "up",
-                           stdout=subprocess.DEVNULL, env={**os.environ, **self.settings})
+        with contextlib.suppress(subprocess.CalledProcessError):  # there was none
+            self.command("migrate", "down", "jobs")
+        self.command("migrate", "up", "jobs")
+
+    def command(self, *arguments, **settings):
+        subprocess.run([BUILD / "bin/tally", *arguments], check=True, stdout=subprocess.DEVNULL,
+                       env={**os.environ, **self.settings, **settings})
+
+    def clickhouse(self):
+        """An engine with what db2 has: its URL and its process."""
+        url, process = self.stack.enter_context(clickhouse(self.folder / "clickhouse"))
+        self.command("migrate", "up", "db2", TALLY_SOURCE_DB2=url)
+        say("copying db2 to ClickHouse")
+        self.command("copy", "db2", "--from", self.settings["TALLY_SOURCE_DB2"], "--to", url)
+        return url, process
 
     def start(self, command, name, ready, **settings):
         child = Child(command, self.folder / f"{name}.log", **(self.settings | settings))
