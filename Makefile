@@ -141,12 +141,14 @@ JOBS          = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
         bench-micro bench-growth bench-overload bench-backlog bench-clickhouse bench-rollups \
         chaos chaos-rolling chaos-leaving
 .PHONY: memory replay fuzz fuzz-each
+# The plan of faults of every make test; make chaos draws one of its own.
+TEST_SEED := 2026
 # One after the other: they measure time, and their output is for reading.  A make of its own for
 # each, because what is installed first changes what this Makefile finds.
 test: ## Everything that CI runs: installs what is missing, builds, checks, tests
 	deploy/dev/packages test
-	@set -e; for target in all clang check unit asan tsan integration e2e; do \
-		echo "==== $$target"; $(MAKE) $(JOBS) CI=1 $$target; done
+	@set -e; for target in all clang check unit asan tsan integration e2e chaos; do \
+		echo "==== $$target, $$(date +%T)"; SEED=$${SEED:-$(TEST_SEED)} $(MAKE) $(JOBS) CI=1 $$target; done
 # The library in build/librdkafka in place of the system's.
 LATEST := C_INCLUDE_PATH=$(abspath build/librdkafka/include) LIBRARY_PATH=$(abspath build/librdkafka/lib) \
           LD_LIBRARY_PATH=$(abspath build/librdkafka/lib)

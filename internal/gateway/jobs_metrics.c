@@ -59,6 +59,14 @@ read_refused(void *ctx)
 }
 
 static double
+read_missed(void *ctx)
+{
+	struct gateway_jobs *jobs = ctx;
+
+	return (double)recorder_stats(jobs->recorder).missed;
+}
+
+static double
 read_overdue(void *ctx)
 {
 	struct gateway_jobs *jobs = ctx;
@@ -109,6 +117,8 @@ jobs_add_metrics(struct gateway_jobs *jobs)
 		    "Messages that the recorder put into the job store", read_recorded);
 	add_counter(jobs, "tally_recorder_refused_total",
 		    "Messages that are no requests or results, or forged ones", read_refused);
+	add_counter(jobs, "tally_recorder_missed_total",
+		    "Messages that were deleted before the recorder read them", read_missed);
 	add_counter(jobs, "tally_recorder_overdue_total",
 		    "Jobs that were ended because of their deadline", read_overdue);
 	add_gauge(jobs, "tally_recorder_lag", "Messages not recorded yet; -1 unknown",

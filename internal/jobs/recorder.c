@@ -266,6 +266,7 @@ recorder_stats(struct recorder *recorder)
 
 		if (lag >= 0)
 			stats.lag = (stats.lag > 0 ? stats.lag : 0) + lag;
+		stats.missed += kafka_group_missed(recorder->groups[i]);
 	}
 	return stats;
 }

@@ -271,3 +271,9 @@ kafka_group_lag(struct kafka_group *group)
 	}
 	return lag;
 }
+
+uint64_t
+kafka_group_missed(const struct kafka_group *group)
+{
+	return atomic_load(&group->n_missed);
+}

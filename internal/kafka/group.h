@@ -96,4 +96,7 @@ int kafka_group_partitions(struct kafka_group *group);
  * known. */
 int64_t kafka_group_lag(struct kafka_group *group);
 
+/* Messages that were deleted before this member could read them, since it was started. */
+uint64_t kafka_group_missed(const struct kafka_group *group);
+
 #endif

@@ -31,7 +31,8 @@ left_ms(const struct questions *questions)
 	return left > 0 ? (int)left : 0;
 }
 
-static void
+/* False when the answer did not come. */
+static bool
 ask_committed(struct questions *questions, const rd_kafka_topic_partition_list_t *list)
 {
 	rd_kafka_topic_partition_list_t *committed = rd_kafka_topic_partition_list_copy(list);
@@ -39,11 +40,30 @@ ask_committed(struct questions *questions, const rd_kafka_topic_partition_list_t
 	if (rd_kafka_committed(questions->group->client, committed, left_ms(questions))
 	    == RD_KAFKA_RESP_ERR_NO_ERROR) {
 		questions->committed = committed;
-		return;
+		return true;
 	}
 	rd_kafka_topic_partition_list_destroy(committed);
-	group_log(questions->group, LOG_WARNING,
-		  "committed offsets are not known: messages run one by one");
+	return false;
+}
+
+static void
+forget_committed(struct questions *questions)
+{
+	if (questions->committed)
+		rd_kafka_topic_partition_list_destroy(questions->committed);
+	questions->committed = NULL;
+}
+
+/* NULL: not known. */
+static const rd_kafka_topic_partition_t *
+committed_of(const struct questions *questions, int32_t partition)
+{
+	const rd_kafka_topic_partition_t *item =
+	    questions->committed ? rd_kafka_topic_partition_list_find(
+				       questions->committed, questions->group->topic, partition)
+				 : NULL;
+
+	return item && item->err == RD_KAFKA_RESP_ERR_NO_ERROR ? item : NULL;
 }
 
 /* Where the log begins and ends; -1: not known.  A partition that was just added is known to the
@@ -77,13 +97,10 @@ find(const struct questions *questions, int32_t partition)
 {
 	struct probation_found found = { .mark.offset = -1, .end = -1 };
 	const struct kafka_group *group = questions->group;
-	const rd_kafka_topic_partition_t *item =
-	    questions->committed
-		? rd_kafka_topic_partition_list_find(questions->committed, group->topic, partition)
-		: NULL;
+	const rd_kafka_topic_partition_t *item = committed_of(questions, partition);
 	int64_t low;
 
-	if (!item || item->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+	if (!item) {
 		found.mark.starts = 1;
 		return found;
 	}
@@ -101,8 +118,10 @@ find(const struct questions *questions, int32_t partition)
 
 /* ---- partitions come --------------------------------------------------------- */
 
+/* found is NULL when starts are not counted. */
 static void
-own(struct kafka_group *group, int32_t partition, const struct probation_found *found)
+own(struct kafka_group *group, int32_t partition, int64_t start,
+    const struct probation_found *found)
 {
 	struct owned *owned = &group->owned[partition];
 	struct probation before = owned->probation;
@@ -113,6 +132,7 @@ own(struct kafka_group *group, int32_t partition, const struct probation_found *
 		.offsets = offsets_new((size_t)group->options.max_uncommitted),
 		.epoch = group->epoch,
 		.next_offset = -1,
+		.start = start,
 		.refused_from = -1,
 	};
 	if (found)
@@ -151,7 +171,9 @@ own_counted(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
 	struct probation_found *found = calloc((size_t)list->cnt + 1, sizeof *found);
 	struct questions questions = { .group = group, .until_ms = group_now_ms() + ASK_MS };
 
-	ask_committed(&questions, list);
+	if (!ask_committed(&questions, list))
+		group_log(group, LOG_WARNING,
+			  "committed offsets are not known: messages run one by one");
 	for (int i = 0; i < list->cnt && found; i++)
 		found[i] = find(&questions, list->elems[i].partition);
 	pthread_mutex_lock(&group->lock);
@@ -165,15 +187,33 @@ own_counted(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
 
 		if (!is_in_range(list->elems[i].partition))
 			continue;
-		own(group, list->elems[i].partition, of);
+		own(group, list->elems[i].partition, of->mark.offset, of);
 		if (of->mark.offset >= 0)
 			list->elems[i].offset = of->mark.offset;
 	}
 	pthread_mutex_unlock(&group->lock);
-	if (questions.committed)
-		rd_kafka_topic_partition_list_destroy(questions.committed);
+	forget_committed(&questions);
 	free(found);
 	store_starts(group);
+}
+
+static void
+own_uncounted(struct kafka_group *group, const rd_kafka_topic_partition_list_t *list)
+{
+	struct questions questions = { .group = group, .until_ms = group_now_ms() + ASK_MS };
+
+	(void)!ask_committed(&questions, list); /* then nobody knows what was deleted */
+	pthread_mutex_lock(&group->lock);
+	group->epoch++;
+	for (int i = 0; i < list->cnt; i++) {
+		int32_t partition = list->elems[i].partition;
+		const rd_kafka_topic_partition_t *item = committed_of(&questions, partition);
+
+		if (is_in_range(partition))
+			own(group, partition, item && item->offset >= 0 ? item->offset : -1, NULL);
+	}
+	pthread_mutex_unlock(&group->lock);
+	forget_committed(&questions);
 }
 
 /* For whoever wonders why messages run one by one. */
@@ -207,13 +247,7 @@ own_partitions(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
 		own_counted(group, list);
 		tell_probation(group);
 	} else {
-		pthread_mutex_lock(&group->lock);
-		group->epoch++;
-		for (int i = 0; i < list->cnt; i++) {
-			if (is_in_range(list->elems[i].partition))
-				own(group, list->elems[i].partition, NULL);
-		}
-		pthread_mutex_unlock(&group->lock);
+		own_uncounted(group, list);
 	}
 	atomic_store(&group->n_owned, list->cnt);
 }
@@ -281,6 +315,7 @@ give_away(struct kafka_group *group)
 	/* Of what is lost nothing is committed: it is somebody else's by now. */
 	if (!is_lost)
 		(void)group_commit_all(group, ANSWER_MS);
+	group_release_all(group);
 	group_disown_all(group);
 }
 
@@ -304,8 +339,6 @@ group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 		tell(group, "assigned", list);
 		own_partitions(group, list);
 		(void)rd_kafka_assign(client, list);
-		if (group->is_intake_full || group->has_quiesced)
-			group_pause_all(group, true);
 	} else {
 		tell(group, rd_kafka_assignment_lost(client) ? "lost" : "revoked", list);
 		give_away(group);

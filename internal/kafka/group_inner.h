@@ -1,6 +1,7 @@
 /* group_inner.h - a member of a consumer group, for the files that make it up: group.c (life, and
- * what any thread may ask), group_poll.c (its thread), group_assign.c (partitions come and go),
- * group_commit.c (offsets out), group_alone.c (messages on probation). */
+ * what any thread may ask), group_poll.c (its thread), group_hold.c (no room for more),
+ * group_assign.c (partitions come and go), group_gap.c (messages that are gone), group_commit.c
+ * (offsets out), group_alone.c (messages on probation). */
 #ifndef KAFKA_GROUP_INNER_H
 #define KAFKA_GROUP_INNER_H
 
@@ -19,9 +20,12 @@ struct owned {
 	int32_t partition;
 	struct offsets *offsets; /* NULL: not ours now */
 	uint64_t epoch;
-	bool is_paused;       /* because too many of its messages are under way */
+	bool is_full;         /* too many of its messages are under way */
+	bool is_held;         /* paused in librdkafka */
 	int64_t refused_from; /* the first for which there was no room; -1: none */
 	int64_t next_offset;  /* of the message to come; -1: none seen */
+	int64_t start;  /* the first that is to be read; -1: not known, or all that there are */
+	int64_t gap_ms; /* when the last gap was looked at; the poll thread's */
 	/* Stays as it was when the partition goes. */
 	struct probation probation;
 	size_t n_suspects; /* on probation, taken and not begun */
@@ -56,6 +60,7 @@ struct kafka_group {
 	atomic_bool is_quiescing;
 	atomic_bool may_resume;
 	atomic_int n_owned;
+	_Atomic uint64_t n_missed;
 	struct commit commit;
 	char writer[PROBATION_WRITER + 1];
 	rd_kafka_queue_t *messages; /* on which the thread waits */
@@ -106,8 +111,17 @@ void group_disown_all(struct kafka_group *group);
 /* The thread: polls until the group is stopped, commits, leaves. */
 void *group_poll(void *arg);
 
-/* Pauses or resumes all partitions; on the thread. */
-void group_pause_all(struct kafka_group *group, bool is_pause);
+/* ---- group_hold.c; on the thread, without the lock ---- */
+
+/* Has a partition, or all of them, deliver nothing as long as there is no room, in it or at all. */
+void group_hold(struct kafka_group *group, struct owned *owned);
+void group_hold_all(struct kafka_group *group);
+
+/* All are about to go: none is paused when it comes back. */
+void group_release_all(struct kafka_group *group);
+
+/* Has those go on that were full and are half empty again. */
+void group_look_for_room(struct kafka_group *group);
 
 /* ---- group_assign.c ---- */
 
@@ -117,6 +131,11 @@ void group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 
 /* Nothing begins any more, and what is committed from now on says that this member leaves. */
 void group_leave_all(struct kafka_group *group, bool is_stuck);
+
+/* ---- group_gap.c; on the thread, without the lock ---- */
+
+/* After the message before from came that at to: counts and tells of what was deleted between. */
+void group_note_gap(struct kafka_group *group, struct owned *owned, int64_t from, int64_t to);
 
 /* ---- group_commit.c; on the thread ---- */
 

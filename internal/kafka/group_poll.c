@@ -5,59 +5,14 @@
 #define ANSWER_MS 1000 /* how long the last commit may take */
 #define LEAVE_MS  2000
 
-/* ---- pausing ----------------------------------------------------------------- */
-
-static void
-pause_partition(struct kafka_group *group, int32_t partition, bool is_pause)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-
-	rd_kafka_topic_partition_list_add(list, group->topic, partition);
-	(void)(is_pause ? rd_kafka_pause_partitions(group->client, list)
-			: rd_kafka_resume_partitions(group->client, list));
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-void
-group_pause_all(struct kafka_group *group, bool is_pause)
-{
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
-		struct owned *owned = &group->owned[i];
-
-		if (owned->offsets && (is_pause || !owned->is_paused))
-			pause_partition(group, i, is_pause);
-	}
-}
-
-/* Partitions that were full and are half empty again. */
-static void
-resume_partitions(struct kafka_group *group)
-{
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
-		struct owned *owned = &group->owned[i];
-		bool has_room;
-
-		if (!owned->offsets || !owned->is_paused)
-			continue;
-		pthread_mutex_lock(&group->lock);
-		has_room =
-		    offsets_count(owned->offsets) <= (size_t)group->options.max_uncommitted / 2;
-		pthread_mutex_unlock(&group->lock);
-		if (!has_room)
-			continue;
-		owned->is_paused = false;
-		if (!group->is_intake_full)
-			pause_partition(group, i, false);
-	}
-}
-
 /* ---- the poll thread --------------------------------------------------------- */
 
-/* A message that came in spite of the pause: it is read again when there is room, and so is what
- * follows it. */
+/* There is no room for it: it is read again when there is, and so is what follows it. */
 static void
-refuse(struct owned *owned, rd_kafka_message_t *message)
+refuse(struct kafka_group *group, struct owned *owned, rd_kafka_message_t *message)
 {
+	/* In this order: a pause notes where to go on, and that would be behind it. */
+	group_hold(group, owned);
 	owned->refused_from = message->offset;
 	(void)rd_kafka_seek(message->rkt, message->partition, message->offset, 0);
 	rd_kafka_message_destroy(message);
@@ -74,45 +29,61 @@ hand_on(struct kafka_group *group, rd_kafka_message_t *message, uint64_t epoch, 
 			  : options->on_message(options->ctx, ours, epoch);
 }
 
+static bool
+is_wanted(struct kafka_group *group, const rd_kafka_message_t *message)
+{
+	const struct owned *owned;
+
+	if (message->err || group->has_quiesced || atomic_load(&group->is_stopped)
+	    || message->partition >= MAX_PARTITION)
+		return false;
+	owned = &group->owned[message->partition];
+	/* What follows one that was refused comes again, after it. */
+	return owned->offsets
+	       && (owned->refused_from < 0 || message->offset <= owned->refused_from);
+}
+
+/* Notes it as under way.  *out_expected: the offset that it would have if nothing were missing; -1:
+ * not known.  TALLY_FULL. */
+static tally_status
+admit(struct kafka_group *group, struct owned *owned, int64_t offset, int64_t *out_expected,
+      unsigned *out_starts)
+{
+	tally_status status;
+
+	if (group->is_intake_full)
+		return TALLY_FULL;
+	pthread_mutex_lock(&group->lock);
+	status = offsets_take(owned->offsets, offset);
+	if (status == TALLY_OK) {
+		*out_expected = owned->next_offset >= 0 ? owned->next_offset : owned->start;
+		owned->next_offset = offset + 1;
+		*out_starts = probation_take(&owned->probation, offset);
+		owned->n_suspects += *out_starts > 0;
+	}
+	owned->is_full = owned->is_full || offsets_is_full(owned->offsets);
+	pthread_mutex_unlock(&group->lock);
+	return status;
+}
+
 static void
 take(struct kafka_group *group, rd_kafka_message_t *message)
 {
-	struct owned *owned =
-	    message->partition < MAX_PARTITION ? &group->owned[message->partition] : NULL;
-	tally_status status = TALLY_CLOSED;
-	bool is_full = false;
-	unsigned starts = 0;
+	struct owned *owned = &group->owned[message->partition];
+	int64_t expected;
+	unsigned starts;
 
-	if (message->err || group->has_quiesced || atomic_load(&group->is_stopped) || !owned
-	    || !owned->offsets) {
-		rd_kafka_message_destroy(message);
-		return;
-	}
-	if (owned->refused_from >= 0 && message->offset > owned->refused_from) {
-		rd_kafka_message_destroy(message); /* comes again, after the one refused first */
-		return;
-	}
-	pthread_mutex_lock(&group->lock);
-	status = offsets_take(owned->offsets, message->offset);
-	is_full = offsets_is_full(owned->offsets);
-	if (status == TALLY_OK) {
-		owned->next_offset = message->offset + 1;
-		starts = probation_take(&owned->probation, message->offset);
-	}
-	owned->n_suspects += starts > 0;
-	pthread_mutex_unlock(&group->lock);
-	if (is_full && !owned->is_paused) {
-		owned->is_paused = true;
-		pause_partition(group, message->partition, true);
-	}
-	if (status != TALLY_OK) {
-		refuse(owned, message);
+	if (admit(group, owned, message->offset, &expected, &starts) != TALLY_OK) {
+		refuse(group, owned, message);
 		return;
 	}
 	owned->refused_from = -1;
-	if (!hand_on(group, message, owned->epoch, starts) && !group->is_intake_full) {
+	group_hold(group, owned);
+	if (expected >= 0 && expected < message->offset)
+		group_note_gap(group, owned, expected, message->offset);
+	if (!hand_on(group, message, owned->epoch, starts)) {
 		group->is_intake_full = true;
-		group_pause_all(group, true);
+		group_hold_all(group);
 	}
 }
 
@@ -120,7 +91,7 @@ static void
 quiesce(struct kafka_group *group)
 {
 	group->has_quiesced = true;
-	group_pause_all(group, true);
+	group_hold_all(group);
 	pthread_mutex_lock(&group->lock);
 	group->is_quiet = true;
 	pthread_cond_broadcast(&group->changed);
@@ -132,13 +103,11 @@ keep_house(struct kafka_group *group)
 {
 	if (atomic_load(&group->is_quiescing) && !group->has_quiesced)
 		quiesce(group);
-	if (group->is_intake_full && !group->has_quiesced
-	    && atomic_exchange(&group->may_resume, false)) {
+	if (group->is_intake_full && atomic_exchange(&group->may_resume, false)) {
 		group->is_intake_full = false;
-		group_pause_all(group, false);
+		group_hold_all(group);
 	}
-	if (!group->has_quiesced)
-		resume_partitions(group);
+	group_look_for_room(group);
 	group_commit_look(group);
 	group_commit(group);
 }
@@ -186,8 +155,10 @@ group_poll(void *arg)
 		rd_kafka_message_t *message =
 		    rd_kafka_consumer_poll(group->client, is_in_haste(group) ? HASTE_MS : POLL_MS);
 
-		if (message)
+		if (message && is_wanted(group, message))
 			take(group, message);
+		else if (message)
+			rd_kafka_message_destroy(message);
 		keep_house(group);
 	}
 	group_leave_all(group, false);

@@ -67,6 +67,14 @@ read_lag(void *ctx)
 }
 
 static double
+read_missed(void *ctx)
+{
+	struct lane *lane = ctx;
+
+	return lane->group ? (double)kafka_group_missed(lane->group) : 0.0;
+}
+
+static double
 read_pending(void *ctx)
 {
 	struct lane *lane = ctx;
@@ -129,6 +137,10 @@ lane_metrics_callbacks(struct lane *lane)
 			  "Messages of the assigned partitions not committed; -1 unknown", "topic",
 			  NULL),
 	    lane->kind->topic, NULL, read_lag, lane);
+	metrics_callback(metrics_counter("tally_kafka_missed_total",
+					 "Messages that were deleted before they were read",
+					 "topic", NULL),
+			 lane->kind->topic, NULL, read_missed, lane);
 	metrics_callback(metrics_gauge("tally_kafka_queue_messages",
 				       "Messages on their way to the broker", "topic", NULL),
 			 lane->kind->answers, NULL, read_pending, lane);

@@ -315,6 +315,7 @@ REAL(topic_faults, a_group_whose_messages_were_deleted_goes_on_at_the_first_that
 	cr_assert(inbox_await(&inbox, 30, BROKER_PATIENCE_MS));
 	for (int i = 0; i < 10; i++)
 		cr_expect_eq(inbox.all[20 + i].number, 10 + i);
+	cr_expect_eq(kafka_group_missed(group), 7, "of 20 three were done, and ten deleted");
 	done(group, 20, 30);
 	AWAIT(kafka_group_lag(group) == 0);
 	kafka_group_stop(group, 5000);
