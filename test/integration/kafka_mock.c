@@ -824,6 +824,24 @@ BOTH(group, that_has_no_room_during_a_rebalance_goes_on_after_it)
 	inbox_fini(&other);
 }
 
+BOTH(group, reads_on_what_was_full_when_it_went_and_comes_back)
+{
+	const int max = 8;
+
+	for (int i = 0; i < 4; i++)
+		send_numbers(&broker, i, 100 * i, 20);
+	struct kafka_group *first = join(&inbox, max);
+	cr_assert(inbox_await(&inbox, 4 * max, BROKER_PATIENCE_MS));
+	inbox_init(&other);
+	struct kafka_group *second = join(&other, max);
+	cr_assert(inbox_await(&other, 2 * max, BROKER_PATIENCE_MS));
+	cr_assert(inbox_await(&inbox, (4 + 2) * max, BROKER_PATIENCE_MS));
+	kafka_group_stop(second, 5000);
+	cr_expect(inbox_await(&inbox, (4 + 2 + 4) * max, BROKER_PATIENCE_MS));
+	kafka_group_stop(first, 5000);
+	inbox_fini(&other);
+}
+
 BOTH(group, ignores_what_is_done_under_an_older_assignment)
 {
 	send_numbers(&broker, 0, 0, 2);
