@@ -188,7 +188,7 @@ def logs(stage, fault):
 
 @contextlib.contextmanager
 def clock(stage, fault):
-    """The wall clock of a process jumps by an hour, and back; the monotonic one does not."""
+    """The wall clock of a process jumps by half an hour, and back; the monotonic one does not."""
     program = stage.programs[fault.target]
     offset = stage.folder / f"{fault.target}.time"
     offset.write_text("0")

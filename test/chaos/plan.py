@@ -90,7 +90,7 @@ class Source:
         return {"lock": lambda: rng.choice(TABLES[target]),
                 "latency": lambda: str(rng.randint(50, 400)),
                 "limit_data": lambda: str(rng.randint(200, 20_000)),
-                "clock": lambda: rng.choice(["+3600", "-3600"]),
+                "clock": lambda: rng.choice(["+1800", "-1800"]),
                 "io": lambda: rng.choice(["0.0005", "0.002"])}.get(kind, str)()
 
     def fault(self):

@@ -23,7 +23,7 @@ def test_a_seed_is_one_plan():
 
 
 def test_each_kind_strikes_early_and_each_target_in_turn():
-    struck = [fault for strike in strikes(1, 200) for fault in strike.faults]
+    struck = [fault for strike in strikes(1, 1000) for fault in strike.faults]
     assert {fault.kind for fault in struck[:len(plan.KINDS) + 3]} == set(plan.KINDS)
     for kind, (targets, _) in plan.KINDS.items():
         several = [fault.target for fault in struck if fault.kind == kind]
