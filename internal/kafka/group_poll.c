@@ -70,8 +70,8 @@ static void
 take(struct kafka_group *group, rd_kafka_message_t *message)
 {
 	struct owned *owned = &group->owned[message->partition];
-	int64_t expected;
-	unsigned starts;
+	int64_t expected = -1;
+	unsigned starts = 0;
 
 	if (admit(group, owned, message->offset, &expected, &starts) != TALLY_OK) {
 		refuse(group, owned, message);
