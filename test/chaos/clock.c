@@ -1,15 +1,17 @@
 /* clock.c - the wall clock as told by CHAOS_CLOCK, a file that holds seconds to be added; for
- * LD_PRELOAD.  The monotonic clock stays, as does timespec_get: librdkafka reckons with that until
- * when glibc is to wait, which does not know of us.  (libfaketime changes both, and librdkafka's
- * waits of milliseconds become some of an hour.) */
+ * LD_PRELOAD.  The monotonic clock stays.  librdkafka reckons by the wall clock until when glibc is to
+ * wait, which does not know of us: what cnd_timedwait is told is taken back.  (libfaketime has no
+ * such, and librdkafka's waits of milliseconds become some of an hour.) */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
 typedef int gettime_fn(clockid_t, struct timespec *);
+typedef int timedwait_fn(cnd_t *, mtx_t *, const struct timespec *);
 
 static time_t
 offset(void)
@@ -60,4 +62,23 @@ time(time_t *out_now)
 	if (out_now)
 		*out_now = at.tv_sec;
 	return at.tv_sec;
+}
+
+int
+timespec_get(struct timespec *now, int base)
+{
+	return base == TIME_UTC && clock_gettime(CLOCK_REALTIME, now) == 0 ? base : 0;
+}
+
+int
+cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
+	      const struct timespec *restrict until)
+{
+	static timedwait_fn *real;
+	struct timespec at = *until;
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "cnd_timedwait");
+	at.tv_sec -= offset();
+	return real(condition, mutex, &at);
 }
