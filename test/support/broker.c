@@ -247,6 +247,19 @@ inbox_await(struct inbox *inbox, size_t n, int within_ms)
 
 /* ---- messages ---------------------------------------------------------------- */
 
+/* A partition that was just added is known to the whole of the broker only a moment later. */
+static void
+await_partition(struct kafka_producer *producer, const char *topic, int32_t partition)
+{
+	int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;
+	struct tally_error err;
+	int n = 0;
+
+	while ((kafka_producer_warm(producer, topic, 1000, &n, &err) != TALLY_OK || n <= partition)
+	       && clock_mono_ms() < until_ms)
+		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+}
+
 void
 send_numbers(struct broker *broker, int32_t partition, int first, int n)
 {
@@ -257,6 +270,7 @@ send_numbers(struct broker *broker, int32_t partition, int first, int n)
 	reports_init(&reports);
 	check(kafka_producer_start(&broker->config, KAFKA_ALL, BROKER_PATIENCE_MS, &producer, &err),
 	      &err);
+	await_partition(producer, broker->topic, partition);
 	for (int i = 0; i < n; i++) {
 		char text[16];
 		struct kafka_outgoing message = {
