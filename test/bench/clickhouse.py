@@ -8,12 +8,11 @@ with one for each request.  make bench-clickhouse runs it; it prints, and judges
 
 import itertools
 import os
-import shutil
 import signal
 import sys
 
-from compare import median, table, wrk
-from services import ROOT, Scale, Stage, say
+from compare import Choice, median, table, wrk
+from services import ROOT, Stage, say
 
 DATASETS = "general", "comments"
 BATCHES = {"a batch": "256", "a request": "1"}  # a query for each: TALLY_BATCH_MAX
@@ -43,14 +42,11 @@ def row(dataset, db2, batch, runs):
 
 
 def main():
-    if not shutil.which("wrk"):
-        sys.exit("bench: no wrk here; deploy/dev/packages bench installs it")
+    choice = Choice(connections="64")
+    rounds, seconds, connections = choice.rounds, choice.seconds, choice.connections[0]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.chdir(ROOT)
-    rounds = int(os.environ.get("BENCH_ROUNDS", 3))
-    seconds = int(os.environ.get("BENCH_SECONDS", 4))
-    connections = int(os.environ.get("BENCH_CONNECTIONS", 64))
-    with Stage(Scale(float(os.environ.get("SCALE", 1)))) as stage:
+    with Stage(choice.scale) as stage:
         places = {"postgres": (stage.settings["TALLY_SOURCE_DB2"], None),
                   "clickhouse": stage.clickhouse()}
         runs = {}

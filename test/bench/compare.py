@@ -201,14 +201,14 @@ def print_memory(services):
 class Choice:
     """What is to be measured, from the environment."""
 
-    def __init__(self):
+    def __init__(self, scale=1, connections="1 64 256"):
         if not shutil.which("wrk"):
             sys.exit("bench: no wrk here; deploy/dev/packages bench installs it")
-        self.scale = Scale(float(os.environ.get("SCALE", 1)))
+        self.scale = Scale(float(os.environ.get("SCALE", scale)))
         self.rounds = int(os.environ.get("BENCH_ROUNDS", 3))
         self.seconds = int(os.environ.get("BENCH_SECONDS", 4))
         self.connections = [int(n) for n in
-                            os.environ.get("BENCH_CONNECTIONS", "1 64 256").split()]
+                            os.environ.get("BENCH_CONNECTIONS", connections).split()]
         self.variants = os.environ.get("BENCH_VARIANTS", " ".join(VARIANTS)).split()
 
 

@@ -9,13 +9,12 @@ make bench-rollups runs it; it prints, and judges nothing.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 
-from compare import median, table, wrk
-from services import LOGS, ROOT, Scale, Stage, say
+from compare import Choice, median, table, wrk
+from services import ROOT, Scale, Stage, say
 
 DATASETS = "general", "comments"
 EACH = 100, 10_000
@@ -28,10 +27,7 @@ def databases_us(run):
 
 class Bench:
     def __init__(self):
-        self.scale = float(os.environ.get("SCALE", 0.3))
-        self.rounds = int(os.environ.get("BENCH_ROUNDS", 3))
-        self.seconds = int(os.environ.get("BENCH_SECONDS", 4))
-        self.connections = [int(n) for n in os.environ.get("BENCH_CONNECTIONS", "64 256").split()]
+        self.choice = Choice(0.3, "64 256")
         self.rows = []
 
     def measure(self, stage, each, url, engine, datasets):
@@ -42,10 +38,10 @@ class Bench:
         if engine:
             service.processes["clickhouse"] = engine
         for dataset in DATASETS:
-            wrk(service, dataset, stage.scale, self.connections[0], 1)
-            for n in self.connections:
-                runs = [wrk(service, dataset, stage.scale, n, self.seconds)
-                        for _ in range(self.rounds)]
+            wrk(service, dataset, stage.scale, self.choice.connections[0], 1)
+            for n in self.choice.connections:
+                runs = [wrk(service, dataset, stage.scale, n, self.choice.seconds)
+                        for _ in range(self.choice.rounds)]
                 self.rows.append([
                     each, dataset, n, kind, what, f"{median(runs, lambda run: run.rate):.0f}",
                     f"{median(runs, lambda run: run.batch):.1f}",
@@ -64,7 +60,7 @@ class Bench:
 
     def go(self):
         for each in EACH:
-            scale = Scale(self.scale, int(self.scale * LOGS / each))
+            scale = Scale(self.choice.scale.scale, self.choice.scale.logs // each)
             with Stage(scale) as stage:
                 self.compare(stage, each, *stage.clickhouse())
                 self.compare(stage, each, stage.settings["TALLY_SOURCE_DB2"], None)
@@ -74,8 +70,6 @@ class Bench:
 
 
 def main():
-    if not shutil.which("wrk"):
-        sys.exit("bench: no wrk here; deploy/dev/packages bench installs it")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.chdir(ROOT)
     Bench().go()

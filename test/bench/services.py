@@ -32,6 +32,7 @@ class Scale:
     """How much data: SCALE 1 is 100 k users, 500 k posts, 10 M log rows; or of so many users."""
 
     def __init__(self, scale, users=None):
+        self.scale = scale
         self.name = f"{scale:g}" + (f"x{users}" if users else "")
         self.users = users or max(20, int(USERS * scale))
         self.posts = max(100, int(POSTS * scale))

@@ -1,7 +1,7 @@
 /* clock.c - the wall clock as told by CHAOS_CLOCK, a file that holds seconds to be added; for
- * LD_PRELOAD.  The monotonic clock stays.  librdkafka reckons by the wall clock until when glibc is to
- * wait, which does not know of us: what cnd_timedwait is told is taken back.  (libfaketime has no
- * such, and librdkafka's waits of milliseconds become some of an hour.) */
+ * LD_PRELOAD.  The monotonic clock stays.  librdkafka reckons by the wall clock until when glibc is
+ * to wait, which does not know of us: what cnd_timedwait is told is taken back.  (libfaketime does
+ * no such thing, and librdkafka's waits of milliseconds become some of an hour.) */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>

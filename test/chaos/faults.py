@@ -209,7 +209,9 @@ def io(stage, fault):
     program = stage.programs[fault.target]
     control = stage.folder / f"{fault.target}.fiu"
     loaded = " ".join(str(FIU / f"fiu_{kind}_preload.so") for kind in ("run", "posix"))
-    _start_ready(program, wrapper=("env", "--block-signal=TERM", f"LD_PRELOAD={loaded}", f"FIU_CTRL_FIFO={control}"))
+    # libfiu has a thread, which must not take the signal.
+    _start_ready(program, wrapper=("env", "--block-signal=TERM", f"LD_PRELOAD={loaded}",
+                                   f"FIU_CTRL_FIFO={control}"))
     subprocess.run(["fiu-ctrl", "-f", control, "-c", "enable_random name=posix/io/*,"
                     f"probability={fault.detail},failinfo={errno.EIO}", str(program.pid)],
                    check=True, timeout=READY_S)
