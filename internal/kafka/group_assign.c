@@ -308,10 +308,10 @@ give_away(struct kafka_group *group)
 {
 	bool is_lost = rd_kafka_assignment_lost(group->client);
 
-	if (!is_lost && !atomic_load(&group->is_stopped)) {
+	if (!is_lost)
 		group_leave_all(group, false);
+	if (!is_lost && !atomic_load(&group->is_stopped))
 		settle(group);
-	}
 	/* Of what is lost nothing is committed: it is somebody else's by now. */
 	if (!is_lost)
 		(void)group_commit_all(group, ANSWER_MS);

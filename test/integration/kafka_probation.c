@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ stuck(void *ctx)
 }
 
 static struct kafka_group *
-join(void)
+join_by(const struct kafka_config *config)
 {
 	const struct kafka_group_options options = {
 		.group = group_name,
@@ -100,9 +101,15 @@ join(void)
 	};
 	struct kafka_group *group = NULL;
 
-	cr_assert_eq(kafka_group_start(&broker.config, &options, &group, &err), TALLY_OK, "%s",
+	cr_assert_eq(kafka_group_start(config, &options, &group, &err), TALLY_OK, "%s",
 		     err.detail);
 	return group;
+}
+
+static struct kafka_group *
+join(void)
+{
+	return join_by(&broker.config);
 }
 
 typedef void end_fn(struct kafka_group *group, int32_t partition, int64_t offset, uint64_t epoch);
@@ -145,15 +152,16 @@ open_client(void)
 	return client;
 }
 
-/* Of partition 0: "OFFSET STARTS", without who wrote it. */
+/* "OFFSET STARTS", without who wrote it. */
 static const char *
-stored(void)
+stored_in(int32_t partition)
 {
 	static char text[64];
 	rd_kafka_t *client = open_client();
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
-	rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, broker.topic, 0);
+	rd_kafka_topic_partition_t *item =
+	    rd_kafka_topic_partition_list_add(list, broker.topic, partition);
 	cr_assert_eq(rd_kafka_committed(client, list, BROKER_PATIENCE_MS),
 		     RD_KAFKA_RESP_ERR_NO_ERROR);
 	int n = item->metadata_size > 0 ? 1 : 0;
@@ -162,6 +170,12 @@ stored(void)
 	rd_kafka_topic_partition_list_destroy(list);
 	rd_kafka_destroy(client);
 	return text;
+}
+
+static const char *
+stored(void)
+{
+	return stored_in(0);
 }
 
 /* As a worker that died left it. */
@@ -299,6 +313,57 @@ REAL(starts, and_work_in_hand_end_before_a_rebalance)
 	cr_expect_eq(inbox_count(&suspects), 0);
 	kafka_group_stop(second, 5000);
 	kafka_group_stop(first, 5000);
+}
+
+static atomic_bool is_holding;
+static atomic_bool is_stopping;
+
+/* Holds the thread of a group that gives its partitions away until the group is being stopped. */
+static void
+hold_revoked(void *ctx, int level, const char *text)
+{
+	const struct timespec a_moment = { 0, 20000000 };
+	int64_t until_ms = clock_mono_ms() + BROKER_PATIENCE_MS;
+
+	(void)ctx;
+	(void)level;
+	if (!atomic_load(&is_holding) || !strstr(text, "revoked"))
+		return;
+	atomic_store(&is_revoked, true);
+	while (!atomic_load(&is_stopping) && clock_mono_ms() < until_ms)
+		nanosleep(&a_moment, NULL);
+	nanosleep(&a_moment, NULL); /* it is, in a moment */
+}
+
+static void *
+stop_revoked(void *group)
+{
+	atomic_store(&is_stopping, true);
+	kafka_group_stop(group, 5000);
+	return NULL;
+}
+
+/* Both leave at once, as in a shutdown: the last one is stopped while it gives its partitions away
+ * for the first one's sake.  A real broker takes the commits of that moment. */
+REAL(starts, of_who_is_stopped_in_a_rebalance_do_not_count)
+{
+	struct kafka_config others = broker.config;
+	pthread_t stopper;
+
+	broker.config.on_log = hold_revoked;
+	struct kafka_group *last = join();
+	AWAIT(kafka_group_partitions(last) == 4);
+	struct kafka_group *first = join_by(&others);
+	AWAIT(kafka_group_partitions(last) == 2 && kafka_group_partitions(first) == 2);
+	for (int32_t i = 0; i < 4; i++)
+		cr_expect_str_eq(stored_in(i), "0 1");
+	atomic_store(&is_holding, true);
+	kafka_group_stop(first, 5000);
+	AWAIT(atomic_load(&is_revoked));
+	cr_assert_eq(pthread_create(&stopper, NULL, stop_revoked, last), 0);
+	pthread_join(stopper, NULL);
+	for (int32_t i = 0; i < 4; i++)
+		cr_expect_str_eq(stored_in(i), "0 0");
 }
 
 /* Another member comes while the head runs: the first one has to give everything away. */
