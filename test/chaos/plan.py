@@ -32,6 +32,8 @@ KINDS = {
     "clock": (OURS, 1),
     "io": (OURS, 2),
 }
+# These start their program again, and wait for it: it can be ready only where all else is well.
+FIRST = ("pipe", "logs", "clock", "io")
 PAUSE_S = (2.0, 9.0)  # with what they take themselves, a fault every 5 to 20 s
 HOLD_S = (1.0, 8.0)
 LONG_HOLD_S = 60.0
@@ -109,6 +111,7 @@ class Source:
             other = self.fault()
             if other.target != faults[0].target:
                 faults.append(other)
+        faults.sort(key=lambda fault: fault.kind not in FIRST)
         return Strike(pause, in_haste, tuple(faults))
 
 

@@ -30,6 +30,13 @@ def test_each_kind_strikes_early_and_each_target_in_turn():
         assert len(several) < len(targets) or set(several) == set(targets), kind
 
 
+def test_what_waits_for_its_program_strikes_first():
+    several = [strike.faults for strike in strikes(1, 1000) if len(strike.faults) > 1]
+    assert any(faults[0].kind in plan.FIRST for faults in several)
+    assert all(faults[0].kind in plan.FIRST or faults[1].kind not in plan.FIRST
+               for faults in several)
+
+
 def test_every_kind_can_be_done():
     assert set(plan.KINDS) == set(faults.FAULTS)
 
