@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/own.h"
 #include "base/signals.h"
 #include "base/version.h"
@@ -85,6 +86,7 @@ main(int argc, char **argv)
 	struct tally_error err = { 0 };
 	int code;
 
+	memory_give_back(); /* results of jobs */
 	if (!program_begin(&program, argc, argv, &config, &code))
 		return code;
 	if (catalog_load(config->datasets, &catalog, &err) != TALLY_OK) {

@@ -101,8 +101,7 @@ join_by(const struct kafka_config *config)
 	};
 	struct kafka_group *group = NULL;
 
-	cr_assert_eq(kafka_group_start(config, &options, &group, &err), TALLY_OK, "%s",
-		     err.detail);
+	cr_assert_eq(kafka_group_start(config, &options, &group, &err), TALLY_OK, "%s", err.detail);
 	return group;
 }
 
