@@ -74,6 +74,16 @@ starts_of_others(const struct probation *before, const struct probation_found *f
 	return found->mark.starts - (runs && !before->is_leaving && found->mark.starts > 1);
 }
 
+/* It is on probation, though nobody died. */
+static void
+doubt(struct probation *probation)
+{
+	if (probation->starts > 0)
+		return;
+	probation->starts = 1;
+	probation->is_doubted = true;
+}
+
 void
 probation_assign(struct probation *probation, const struct probation *before,
 		 const struct probation_found *found)
@@ -82,8 +92,8 @@ probation_assign(struct probation *probation, const struct probation *before,
 	probation->is_counted = true;
 	probation->head = found->mark.offset;
 	probation->starts = starts_of_others(before, found);
-	if (probation->head < 0 && probation->starts == 0)
-		probation->starts = 1; /* where nothing can be committed */
+	if (probation->head < 0)
+		doubt(probation); /* where nothing can be committed */
 	if (probation->starts > 0)
 		probation->until = until(probation->head, found->end);
 }
@@ -91,8 +101,7 @@ probation_assign(struct probation *probation, const struct probation *before,
 void
 probation_doubt(struct probation *probation)
 {
-	if (probation->starts == 0)
-		probation->starts = 1;
+	doubt(probation);
 	probation->until = until(probation->head, -1);
 }
 
@@ -205,7 +214,7 @@ wanted_starts(const struct probation *probation)
 	if (probation->is_leaving && probation->state == PROBATION_RUNS)
 		return least + probation->is_stuck;
 	if (probation->is_leaving)
-		return probation->head < probation->until ? least : 0;
+		return probation->head < probation->until && !probation->is_doubted ? least : 0;
 	return probation->state == PROBATION_RESTS ? least : least + 1;
 }
 

@@ -23,9 +23,9 @@
  *     │ └──────────────────┴───────────────────┘ │ done: the next head rests, n is 1; what
  *     └──────────────────────────────────────────┘ ended has ended once that is acknowledged
  *
- *   leaving (also a rebalance): nothing begins any more.  0 when the head is not on probation; else
- *   n, as the process is alive and well and the head has not ended; n+1 when it runs and whoever
- *   runs it does not move any more.
+ *   leaving (also a rebalance): nothing begins any more.  0 when the head is not on probation, or
+ *   rests there for no death; else n, as the process is alive and well and the head has not ended;
+ *   n+1 when it runs and whoever runs it does not move any more.
  *   lost: nothing can be committed.  The next owner counts the start; the process itself, when the
  *   partition comes back to it, knows better, whoever had it meanwhile.
  *
@@ -65,6 +65,7 @@ enum probation_state { PROBATION_RESTS, PROBATION_BEGINS, PROBATION_RUNS };
 /* All zero: a partition whose starts are not counted. */
 struct probation {
 	bool is_counted;
+	bool is_doubted; /* on probation as its start is not stored: nobody died */
 	bool has_taken;  /* a message, since the assignment */
 	bool is_leaving; /* nothing begins any more */
 	bool is_stuck;   /* what runs does not move any more */

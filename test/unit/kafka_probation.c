@@ -180,6 +180,9 @@ Test(probation, where_nothing_is_known_begins_with_the_first_message)
 	cr_assert(probation_may_begin(&probation, 700));
 	probation_begin(&probation, 700);
 	EXPECT_COMMIT(&probation, 700, 2);
+	probation_progress(&probation, 701);
+	probation_leave(&probation, false);
+	EXPECT_COMMIT(&probation, 701, 0);
 }
 
 Test(probation, a_start_that_cannot_be_stored_lets_nothing_run_uncounted)
@@ -193,6 +196,23 @@ Test(probation, a_start_that_cannot_be_stored_lets_nothing_run_uncounted)
 	probation_begin(&probation, 100);
 	EXPECT_COMMIT(&probation, 100, 2);
 	cr_expect_eq(probation.state, PROBATION_RUNS);
+}
+
+Test(probation, a_start_that_cannot_be_stored_is_nobodys_death)
+{
+	struct probation probation = assigned(0, -1);
+
+	(void)probation_send(&probation);
+	probation_answer(&probation, false);
+	probation_doubt(&probation);
+	cr_expect_eq(probation_take(&probation, 100), 1);
+	probation_begin(&probation, 100);
+	EXPECT_COMMIT(&probation, 100, 2);
+	probation_progress(&probation, 101);
+	EXPECT_COMMIT(&probation, 101, 1);
+	cr_expect(probation_is_suspect(&probation, 101));
+	probation_leave(&probation, false);
+	EXPECT_COMMIT(&probation, 101, 0);
 }
 
 Test(probation, a_count_of_a_message_that_is_gone_is_nobodys)
