@@ -166,50 +166,56 @@ integration: all $(INTEGRATION) ## Run the integration tests (real PostgreSQL, r
 	$(SERVICES) -- test/run-criterion $(B) $(INTEGRATION)
 race: $(RACE)
 	@set -e; for t in $^; do echo "== $$t"; TSAN_OPTIONS=$(TSAN_OPTIONS) $$t; done
-bench: all $(BENCH) ## Measure Tally beside going direct (real Kafka and PostgreSQL); prints, judges nothing
-	deploy/dev/packages bench
+# $(call ready,PACKAGES,FILES): a make of its own builds, as in test.
+define ready
+	deploy/dev/packages $(1)
+	@$(MAKE) $(JOBS) --no-print-directory all $(2)
+endef
+VENV := build/venv/.complete
+bench: ## Measure Tally beside going direct (real Kafka and PostgreSQL); prints, judges nothing
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/compare.py
-bench-long: all $(BENCH) ## Ask at a constant rate for BENCH_SECONDS=600 and print latency, growth of memory and lag
-	deploy/dev/packages bench
+bench-long: ## Ask at a constant rate for BENCH_SECONDS=600 and print latency, growth of memory and lag
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/long.py
-bench-jobs: all $(BENCH) ## Submit BENCH_RATE=2000 jobs a second, poll them, and print how the recorder keeps up
-	deploy/dev/packages bench
+bench-jobs: ## Submit BENCH_RATE=2000 jobs a second, poll them, and print how the recorder keeps up
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/jobs.py
-bench-backlog: all $(BENCH) ## Queue BENCH_JOBS=100000 jobs, and print how they are worked off and what callers of rows notice
-	deploy/dev/packages bench
+bench-backlog: ## Queue BENCH_JOBS=100000 jobs, and print how they are worked off and what callers of rows notice
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/backlog.py
-bench-profile: all $(BENCH) ## Print where the time and CPU of a request go, hop by hop
-	deploy/dev/packages bench
+bench-profile: ## Print where the time and CPU of a request go, hop by hop
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/hops.py
-bench-micro: $(BENCH) ## Count the instructions of the hot functions
-	deploy/dev/packages bench
+bench-micro: ## Count the instructions of the hot functions
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/micro.py
-bench-growth: all $(BENCH) build/venv/.complete ## Measure what a request costs as data, answers, partitions and processes grow; draws deploy/growth.svg
-	deploy/dev/packages bench
+bench-growth: ## Measure what a request costs as data, answers, partitions and processes grow; draws deploy/growth.svg
+	$(call ready,bench,$(BENCH) $(VENV))
 	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/growth.py
-bench-overload: all $(BENCH) ## Ask three times as much as the workers can do, and print what is answered, refused, and how soon it is over
-	deploy/dev/packages bench
+bench-overload: ## Ask three times as much as the workers can do, and print what is answered, refused, and how soon it is over
+	$(call ready,bench,$(BENCH))
 	@BENCH_BUILD=$(B) python3 test/bench/overload.py
-bench-clickhouse: all build/venv/.complete ## Print what Tally does with db2 in PostgreSQL and in ClickHouse; judges nothing
-	deploy/dev/packages bench
+bench-clickhouse: ## Print what Tally does with db2 in PostgreSQL and in ClickHouse; judges nothing
+	$(call ready,bench,$(VENV))
 	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/clickhouse.py
-bench-rollups: all build/venv/.complete ## Print what rollups bring, on both kinds of database; judges nothing
-	deploy/dev/packages bench
+bench-rollups: ## Print what rollups bring, on both kinds of database; judges nothing
+	$(call ready,bench,$(VENV))
 	@BENCH_BUILD=$(B) build/venv/bin/python test/bench/rollups.py
-chaos: all build/venv/.complete build/toxiproxy/server $(B)/test/chaos/clock.so ## Kill, freeze and cut everything under load for MINUTES=5 and judge all answers; SEED=n repeats
-	deploy/dev/packages chaos
+CHAOS := $(VENV) build/toxiproxy/server $(B)/test/chaos/clock.so
+chaos: ## Kill, freeze and cut everything under load for MINUTES=5 and judge all answers; SEED=n repeats
+	$(call ready,chaos,$(CHAOS))
 	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/chaos.py
-chaos-rolling: all build/venv/.complete build/toxiproxy/server ## Restart everything in turn ROUNDS=50 times under load behind haproxy; no request may fail
-	deploy/dev/packages chaos
+chaos-rolling: ## Restart everything in turn ROUNDS=50 times under load behind haproxy; no request may fail
+	$(call ready,chaos,$(CHAOS))
 	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/rolling.py
-chaos-leaving: all build/venv/.complete build/toxiproxy/server ## Compare ANSWERS=1000000 by value while clients give up at random
-	deploy/dev/packages chaos
+chaos-leaving: ## Compare ANSWERS=1000000 by value while clients give up at random
+	$(call ready,chaos,$(CHAOS))
 	@TALLY_BIN=$(abspath $(B)/bin) build/venv/bin/python test/chaos/leaving.py
 $(B)/test/chaos/clock.so: test/chaos/clock.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 -fPIC -shared $(WARNINGS) -o $@ $< -ldl
 build/toxiproxy/server:
-	deploy/dev/packages chaos
 	GOBIN=$(abspath $(@D)) go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
 asan: ## Unit tests, short memory and the fuzzers' corpus under ASan and UBSan; a leak fails
 	$(MAKE) VARIANT=asan unit memory replay
@@ -228,9 +234,9 @@ tsan: ## Race tests under ThreadSanitizer
 $(B)/test/e2e/poison.so: test/e2e/poison.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(PG_INCLUDE) $(ALL_CFLAGS) -shared -o $@ $< -ldl
-e2e: all $(B)/test/e2e/poison.so build/venv/.complete $(B)/test/chaos/clock.so ## Test the programs from outside (real PostgreSQL, real Kafka)
+e2e: all $(B)/test/e2e/poison.so $(VENV) $(B)/test/chaos/clock.so ## Test the programs from outside (real PostgreSQL, real Kafka)
 	TALLY_BIN=$(abspath $(B)/bin) $(SERVICES) -- build/venv/bin/pytest -q test/e2e test/contract test/chaos
-build/venv/.complete: test/e2e/requirements.txt test/e2e/requirements-alone.txt
+$(VENV): test/e2e/requirements.txt test/e2e/requirements-alone.txt
 	rm -rf build/venv
 	python3 -m venv build/venv
 	build/venv/bin/pip install -q --disable-pip-version-check -r $<
