@@ -1,6 +1,5 @@
 /* Event streams whose job store answers from two threads, while clients leave at random and the
  * gateway stops in the midst of it: each stream is freed once, and nobody touches it after that. */
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +8,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* What the streams stand on is made here; under other names, because the library has it, too. */
 #define job_store_get          test_job_store_get
@@ -30,6 +28,7 @@
 #define job_events_free        test_job_events_free
 #define job_events_count       test_job_events_count
 #include "../../internal/gateway/job_events.c"
+#include "support/tcp.h"
 
 #define CLIENTS     4
 #define STORES      2
@@ -235,28 +234,17 @@ handle(void *ctx, struct http_request *request)
 
 /* ---- its clients ------------------------------------------------------------- */
 
-static int
-connected(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	require(connect(fd, (struct sockaddr *)&to, sizeof to) == 0, "no connection");
-	return fd;
-}
-
 /* Reads a few times, or until the server closes. */
 static void
 hear(int fd, int times)
 {
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 	char some[512];
 
 	for (; times > 0; times--) {
-		require(poll(&pollfd, 1, DEADLINE_MS) == 1, "nothing comes");
-		if (recv(fd, some, sizeof some, 0) <= 0)
+		ssize_t n = tcp_hear(fd, some, sizeof some, DEADLINE_MS);
+
+		require(n >= 0, "nothing comes");
+		if (n == 0)
 			return;
 		atomic_fetch_add(&n_events, 1);
 	}
@@ -266,17 +254,15 @@ static void *
 call(void *arg)
 {
 	static const char request[] = "GET /x HTTP/1.0\r\nLast-Event-ID: 1\r\n\r\n";
-	struct linger linger = { .l_onoff = 1 };
 	unsigned seed = *(unsigned *)arg;
 
 	for (int i = 0; i < ROUNDS; i++) {
-		int fd = connected();
+		int fd = tcp_connect(http_server_port(server));
 
+		require(fd >= 0, "no connection");
 		(void)send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
 		hear(fd, rand_r(&seed) % 3 ? rand_r(&seed) % 4 : 1000000);
-		if (rand_r(&seed) % 2)
-			(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-		(void)close(fd);
+		tcp_leave(fd, rand_r(&seed) % 2);
 	}
 	return NULL;
 }

@@ -1,7 +1,6 @@
 /* Many streams on a few server threads, written to by other threads, while their clients leave at
  * random and writers end them at random: every stream that was opened is freed once, and none is
  * told of after that.  For ThreadSanitizer. */
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,11 +9,11 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/push.h"
 #include "http/server.h"
+#include "support/tcp.h"
 
 #define CLIENTS     4
 #define WRITERS     3
@@ -128,41 +127,20 @@ write_all(void *arg)
 
 /* ---- its clients ------------------------------------------------------------- */
 
-static int
-connected(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	require(connect(fd, (struct sockaddr *)&to, sizeof to) == 0, "no connection");
-	return fd;
-}
-
 /* Reads a few times, or until the server closes. */
 static void
 hear(int fd, int times)
 {
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 	char some[512];
 
 	for (; times > 0; times--) {
-		require(poll(&pollfd, 1, DEADLINE_MS) == 1, "nothing comes");
-		if (recv(fd, some, sizeof some, 0) <= 0)
+		ssize_t n = tcp_hear(fd, some, sizeof some, DEADLINE_MS);
+
+		require(n >= 0, "nothing comes");
+		if (n == 0)
 			return;
 		atomic_fetch_add(&n_heard, 1);
 	}
-}
-
-static void
-leave(int fd, unsigned how)
-{
-	struct linger linger = { .l_onoff = 1 };
-
-	if (how % 2)
-		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-	(void)close(fd);
 }
 
 static void *
@@ -178,14 +156,15 @@ call(void *arg)
 
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned which = (unsigned)rand_r(&seed) % 4;
-		int fd = connected();
+		int fd = tcp_connect(http_server_port(server));
 
+		require(fd >= 0, "no connection");
 		(void)send(fd, requests[which], strlen(requests[which]), MSG_NOSIGNAL);
 		if (which < 2 && rand_r(&seed) % 3 == 0)
 			hear(fd, 1000000);
 		else if (rand_r(&seed) % 2)
 			hear(fd, which == 2 ? 1 : rand_r(&seed) % 8);
-		leave(fd, (unsigned)rand_r(&seed));
+		tcp_leave(fd, rand_r(&seed) % 2);
 	}
 	return NULL;
 }

@@ -1,7 +1,6 @@
 /* Many clients, some of whom leave at random; answers from the handler's thread, from two others and
  * from on_gone; the server quiesces in the midst of it.  Each request is answered once, hears of its
  * client at most once, and never after its answer: its token is freed then. */
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/server.h"
+#include "support/tcp.h"
 
 #define CLIENTS     8
 #define ROUNDS      300
@@ -145,41 +144,17 @@ reply(void *arg)
 	}
 }
 
-static int
-connected(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
-		return fd;
-	(void)close(fd);
-	return -1;
-}
-
 /* Reads until the server closes. */
 static void
 hear(int fd)
 {
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 	char some[4096];
+	ssize_t n;
 
-	do
-		require(poll(&pollfd, 1, DEADLINE_MS) == 1, "no answer");
-	while (recv(fd, some, sizeof some, 0) > 0);
+	while ((n = tcp_hear(fd, some, sizeof some, DEADLINE_MS)) > 0)
+		;
+	require(n == 0, "no answer");
 	atomic_fetch_add(&n_heard, 1);
-}
-
-static void
-leave(int fd, unsigned how)
-{
-	struct linger linger = { .l_onoff = 1 };
-
-	if (how % 2)
-		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-	(void)close(fd);
 }
 
 static void *
@@ -199,7 +174,7 @@ call(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned which = (unsigned)rand_r(&seed) % 5;
 		const char *request = requests[which];
-		int fd = connected();
+		int fd = tcp_connect(http_server_port(server));
 
 		if (fd < 0)
 			return NULL; /* it quiesces */
@@ -208,7 +183,7 @@ call(void *arg)
 			hear(fd);
 		else if (rand_r(&seed) % 2)
 			(void)poll(NULL, 0, 1);
-		leave(fd, (unsigned)rand_r(&seed));
+		tcp_leave(fd, rand_r(&seed) % 2);
 	}
 	return NULL;
 }

@@ -2,7 +2,6 @@
  * hears, in which order, and what is left when it leaves or the gateway stops. */
 #include <criterion/criterion.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,6 +31,7 @@
 #define job_events_count       test_job_events_count
 #include "../../internal/gateway/job_events.c"
 #include "gateway/problem.h"
+#include "support/tcp.h"
 
 #define DEADLINE_MS  10000
 #define ANSWER_BYTES 65536
@@ -295,14 +295,11 @@ TestSuite(job_events, .init = init, .fini = fini, .timeout = 60);
 static int
 client(const char *headers)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = tcp_connect(http_server_port(server));
 	char text[300];
 	int len = snprintf(text, sizeof text, "GET /" ID " HTTP/1.0\r\n%s\r\n", headers);
 
-	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0, "%s", strerror(errno));
+	cr_assert_geq(fd, 0, "%s", strerror(errno));
 	cr_assert_eq(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
 	return fd;
 }
@@ -315,12 +312,10 @@ hear(int fd, char *out, const char *text)
 	ssize_t n = 1;
 
 	while (text ? !strstr(out, text) : n > 0) {
-		struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-
-		cr_assert_eq(poll(&pollfd, 1, DEADLINE_MS), 1, "nothing came after: %s", out);
-		n = recv(fd, out + len, ANSWER_BYTES - 1 - len, 0);
+		n = tcp_hear(fd, out + len, ANSWER_BYTES - 1 - len, DEADLINE_MS);
+		cr_assert_geq(n, 0, "nothing came after: %s", out);
 		cr_assert(!text || n > 0, "closed after: %s", out);
-		len += n > 0 ? (size_t)n : 0;
+		len += (size_t)n;
 		out[len] = '\0';
 	}
 	if (!text)

@@ -2,25 +2,16 @@
  * the writer learns of its client.  Every wait has a deadline; nothing sleeps. */
 #include <criterion/criterion.h>
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "http/push.h"
 #include "http/server.h"
+#include "support/http_test.h"
 
-#define DEADLINE_MS  10000
-#define ANSWER_BYTES 65536
-#define SHORT_MS     200
-#define LONG_MS      60000
-#define PUSH_BYTES   4096
+#define SHORT_MS   200
+#define LONG_MS    60000
+#define PUSH_BYTES 4096
 
 #define GET "GET /events HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -118,68 +109,7 @@ TestSuite(http_push, .init = init, .fini = fini, .timeout = 60);
 static int
 client(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0, "%s", strerror(errno));
-	return fd;
-}
-
-static void
-say(int fd, const char *text)
-{
-	cr_assert_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-/* The bytes of the next read; 0: closed or reset; fails at the deadline. */
-static size_t
-hear(int fd, char *out, size_t max)
-{
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-	ssize_t n;
-
-	cr_assert_eq(poll(&pollfd, 1, DEADLINE_MS), 1, "nothing came");
-	n = recv(fd, out, max, 0);
-	return n > 0 ? (size_t)n : 0;
-}
-
-/* What comes until a text has come. */
-static void
-hear_until(int fd, char *out, const char *text)
-{
-	size_t len = 0;
-
-	out[0] = '\0';
-	while (!strstr(out, text)) {
-		size_t n = hear(fd, out + len, ANSWER_BYTES - 1 - len);
-
-		cr_assert_gt(n, 0, "closed after: %s", out);
-		len += n;
-		out[len] = '\0';
-	}
-}
-
-static void
-wait_for(sem_t *semaphore)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += DEADLINE_MS / 1000;
-	cr_assert_eq(sem_timedwait(semaphore, &until), 0, "it did not happen");
-}
-
-static void
-wait_until(uint64_t (*get)(void), uint64_t value)
-{
-	int64_t until = clock_mono_ms() + DEADLINE_MS;
-
-	while (get() != value) {
-		cr_assert_lt(clock_mono_ms(), until, "%lu, not %lu", get(), value);
-		(void)poll(NULL, 0, 1);
-	}
+	return client_of(http_server_port(server));
 }
 
 static uint64_t
@@ -214,7 +144,7 @@ listener(char *text)
 
 	say(fd, GET);
 	wait_for(&is_open);
-	hear_until(fd, text, "hello\n");
+	hear_times(fd, text, "hello\n", 1);
 	return fd;
 }
 
@@ -234,17 +164,17 @@ Test(http_push, sends_each_write_at_once_and_its_end)
 	for (int i = 0; i < 100; i++) {
 		(void)snprintf(line, sizeof line, "line %d\n", i);
 		cr_assert_eq(write_text(line), TALLY_OK);
-		hear_until(fd, text, line);
+		hear_times(fd, text, line, 1);
 	}
 	/* Nagle's algorithm or a cork would hold each of them back for 40 or 200 ms. */
 	cr_assert_lt(clock_mono_ms() - before, 2000);
 	http_push_end(push);
-	hear_until(fd, text, "0\r\n\r\n");
+	hear_times(fd, text, "0\r\n\r\n", 1);
 	/* The connection goes on. */
 	http_push_free(push);
 	say(fd, GET);
 	wait_for(&is_open);
-	hear_until(fd, text, "hello\n");
+	hear_times(fd, text, "hello\n", 1);
 	cr_assert_eq(atomic_load(&n_gone), 0);
 	(void)close(fd);
 }
@@ -266,10 +196,10 @@ Test(http_push, sends_what_was_written_before_the_answer_and_ended_before_it)
 	push = http_push_new(PUSH_BYTES, on_gone, NULL);
 	cr_assert_eq(write_text("another\n"), TALLY_OK);
 	answer(atomic_load(&held));
-	hear_until(fd, text, "another\n");
+	hear_times(fd, text, "another\n", 1);
 	http_push_free(push);
 	push = NULL;
-	hear_until(fd, text, "0\r\n\r\n");
+	hear_times(fd, text, "0\r\n\r\n", 1);
 	wait_until(streams, 0);
 	(void)close(fd);
 }
@@ -283,9 +213,9 @@ Test(http_push, sends_to_an_http_1_0_client_until_it_closes)
 	fd = client();
 	say(fd, "GET / HTTP/1.0\r\n\r\n");
 	wait_for(&is_open);
-	hear_until(fd, text, "hello\n");
+	hear_times(fd, text, "hello\n", 1);
 	cr_assert_eq(write_text("line\n"), TALLY_OK);
-	hear_until(fd, text, "line\n");
+	hear_times(fd, text, "line\n", 1);
 	http_push_end(push);
 	cr_assert_eq(hear(fd, text, sizeof text), 0, "an HTTP/1.0 body ends with the connection");
 	cr_assert_eq(atomic_load(&n_gone), 0);
@@ -301,7 +231,7 @@ Test(http_push, tells_the_writer_of_a_head_request_that_nobody_reads)
 	fd = client();
 	say(fd, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
 	wait_for(&is_open);
-	hear_until(fd, text, "\r\n\r\n");
+	hear_times(fd, text, "\r\n\r\n", 1);
 	wait_for(&gone);
 	(void)close(fd);
 }
@@ -387,7 +317,7 @@ check_left(void (*leave)(int fd))
 	start();
 	fd = listener(text);
 	cr_assert_eq(write_text("line\n"), TALLY_OK);
-	hear_until(fd, text, "line\n");
+	hear_times(fd, text, "line\n", 1);
 	leave(fd);
 	wait_for(&gone);
 	cr_assert_eq(status_in_gone, TALLY_CLOSED);
@@ -474,11 +404,11 @@ Test(http_push, does_not_cut_a_silent_stream_at_the_stall_limit)
 	until = clock_mono_ms() + (int64_t)SHORT_MS * 4;
 	while (clock_mono_ms() < until) {
 		cr_assert_eq(write_text("."), TALLY_OK);
-		hear_until(fd, text, ".");
+		hear_times(fd, text, ".", 1);
 		(void)poll(NULL, 0, SHORT_MS + SHORT_MS / 2);
 	}
 	cr_assert_eq(write_text("line\n"), TALLY_OK);
-	hear_until(fd, text, "line\n");
+	hear_times(fd, text, "line\n", 1);
 	cr_assert_eq(reaped(), 0);
 	(void)close(fd);
 	wait_for(&gone);
@@ -536,7 +466,7 @@ Test(http_push, is_sent_to_its_end_by_a_server_that_drains)
 	http_server_drain(server, DEADLINE_MS);
 	http_server_stop(server);
 	server = NULL;
-	hear_until(fd, text, "0\r\n\r\n");
+	hear_times(fd, text, "0\r\n\r\n", 1);
 	cr_assert(strstr(text, "bye\n"));
 	(void)close(fd);
 }

@@ -2,21 +2,12 @@
  * or dawdle.  Every wait has a deadline; nothing sleeps. */
 #include <criterion/criterion.h>
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "http/server.h"
+#include "support/http_test.h"
 
-#define DEADLINE_MS   10000
-#define ANSWER_BYTES  65536
 #define MAX_BODY      1000
 #define MAX_TARGET    200
 #define SHORT_MS      200
@@ -228,112 +219,9 @@ fini(void)
 TestSuite(http_server, .init = init, .fini = fini, .timeout = 60);
 
 static int
-try_connect(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((in_port_t)http_server_port(server)),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
-		return fd;
-	(void)close(fd);
-	return -1;
-}
-
-static int
 client(void)
 {
-	int fd = try_connect();
-
-	cr_assert_geq(fd, 0, "connect: %s", strerror(errno));
-	return fd;
-}
-
-static void
-put(int fd, const char *text, size_t len)
-{
-	cr_assert_eq(send(fd, text, len, MSG_NOSIGNAL), (ssize_t)len, "send: %s", strerror(errno));
-}
-
-static void
-say(int fd, const char *text)
-{
-	put(fd, text, strlen(text));
-}
-
-/* The bytes of the next read; 0: closed or reset; fails at the deadline. */
-static size_t
-hear(int fd, char *out, size_t max)
-{
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-	ssize_t n;
-
-	cr_assert_eq(poll(&pollfd, 1, DEADLINE_MS), 1, "nothing came");
-	n = recv(fd, out, max, 0);
-	return n > 0 ? (size_t)n : 0;
-}
-
-/* What comes until the server closes. */
-static void
-hear_all(int fd, char *out)
-{
-	size_t len = 0, n;
-
-	while ((n = hear(fd, out + len, ANSWER_BYTES - 1 - len)) > 0)
-		len += n;
-	out[len] = '\0';
-	(void)close(fd);
-}
-
-static int
-count(const char *text, const char *part)
-{
-	int n = 0;
-
-	while ((text = strstr(text, part))) {
-		n++;
-		text += strlen(part);
-	}
-	return n;
-}
-
-/* What comes until part is there times times. */
-static void
-hear_times(int fd, char *out, const char *part, int times)
-{
-	size_t len = 0;
-
-	out[0] = '\0';
-	while (count(out, part) < times) {
-		size_t n = hear(fd, out + len, ANSWER_BYTES - 1 - len);
-
-		cr_assert_gt(n, 0, "closed after: %s", out);
-		len += n;
-		out[len] = '\0';
-	}
-}
-
-static void
-wait_for(sem_t *semaphore)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += DEADLINE_MS / 1000;
-	cr_assert_eq(sem_timedwait(semaphore, &until), 0, "it did not happen");
-}
-
-/* Waits until a counter has a value. */
-static void
-wait_until(uint64_t (*get)(void), uint64_t value)
-{
-	int64_t until = clock_mono_ms() + DEADLINE_MS;
-
-	while (get() != value) {
-		cr_assert_lt(clock_mono_ms(), until, "%lu, not %lu", get(), value);
-		(void)poll(NULL, 0, 1);
-	}
+	return client_of(http_server_port(server));
 }
 
 static uint64_t
@@ -943,7 +831,7 @@ Test(http_server, quiesces_by_refusing_connections_and_closing_after_answers)
 	fd = wait_with("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	http_server_quiesce(server);
 	http_server_quiesce(server);
-	cr_assert_lt(try_connect(), 0);
+	cr_assert_lt(tcp_connect(http_server_port(server)), 0);
 	answer(atomic_load(&held), 200, "last");
 	hear_all(fd, text);
 	cr_assert(strstr(text, "last"), "%s", text);
