@@ -203,7 +203,7 @@ group_counts(const struct kafka_group *group)
 bool
 group_is_busy(const struct kafka_group *group)
 {
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		const struct owned *owned = &group->owned[i];
 
 		if (owned->offsets && offsets_open(owned->offsets) > owned->n_suspects)
@@ -254,7 +254,10 @@ kafka_group_lag(struct kafka_group *group)
 {
 	int64_t lag = -1;
 
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	pthread_mutex_lock(&group->lock);
+	const int32_t end = group->end;
+	pthread_mutex_unlock(&group->lock);
+	for (int32_t i = 0; i < end; i++) {
 		int64_t low, high, next;
 		size_t under_way;
 

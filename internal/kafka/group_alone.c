@@ -13,7 +13,7 @@ is_ours(const struct kafka_group *group, int32_t partition, uint64_t epoch)
 static bool
 has_end_to_store(const struct kafka_group *group)
 {
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		if (group->owned[i].offsets && group->owned[i].probation.has_ended)
 			return true;
 	}

@@ -139,6 +139,8 @@ own(struct kafka_group *group, int32_t partition, int64_t start,
 		probation_assign(&owned->probation, &before, found);
 	else
 		probation_init(&owned->probation);
+	if (partition >= group->end)
+		group->end = partition + 1;
 }
 
 static bool
@@ -155,7 +157,7 @@ store_starts(struct kafka_group *group)
 		return;
 	group_log(group, LOG_WARNING, "starts are not stored: messages run one by one");
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		struct owned *owned = &group->owned[i];
 
 		if (owned->offsets && owned->probation.kept.offset < 0)
@@ -224,7 +226,7 @@ tell_probation(struct kafka_group *group)
 	int n = 0;
 
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		const struct owned *owned = &group->owned[i];
 
 		n += owned->offsets
@@ -258,7 +260,7 @@ void
 group_disown_all(struct kafka_group *group)
 {
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		offsets_free(group->owned[i].offsets);
 		group->owned[i].offsets = NULL;
 		group->owned[i].n_suspects = 0;
@@ -272,7 +274,7 @@ void
 group_leave_all(struct kafka_group *group, bool is_stuck)
 {
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		struct owned *owned = &group->owned[i];
 
 		if (!owned->offsets)

@@ -47,7 +47,7 @@ collect(struct kafka_group *group)
 	rd_kafka_topic_partition_list_t *list = NULL;
 
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		struct owned *owned = &group->owned[i];
 
 		if (!owned->offsets || !probation_is_dirty(&owned->probation))
@@ -74,7 +74,7 @@ settle(struct kafka_group *group, const rd_kafka_topic_partition_list_t *list)
 			probation_answer(&group->owned[item->partition].probation,
 					 item->err == RD_KAFKA_RESP_ERR_NO_ERROR);
 	}
-	for (int32_t i = 0; i < MAX_PARTITION; i++)
+	for (int32_t i = 0; i < group->end; i++)
 		probation_answer(&group->owned[i].probation, false);
 	group->commit.is_under_way = false;
 	group_tell_news(group);
@@ -160,7 +160,7 @@ is_clean(struct kafka_group *group)
 	bool is_clean = true;
 
 	pthread_mutex_lock(&group->lock);
-	for (int32_t i = 0; i < MAX_PARTITION && is_clean; i++)
+	for (int32_t i = 0; i < group->end && is_clean; i++)
 		is_clean =
 		    !group->owned[i].offsets || !probation_is_dirty(&group->owned[i].probation);
 	pthread_mutex_unlock(&group->lock);

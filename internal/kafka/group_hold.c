@@ -32,21 +32,21 @@ group_hold(struct kafka_group *group, struct owned *owned)
 void
 group_hold_all(struct kafka_group *group)
 {
-	for (int32_t i = 0; i < MAX_PARTITION; i++)
+	for (int32_t i = 0; i < group->end; i++)
 		group_hold(group, &group->owned[i]);
 }
 
 void
 group_release_all(struct kafka_group *group)
 {
-	for (int32_t i = 0; i < MAX_PARTITION; i++)
+	for (int32_t i = 0; i < group->end; i++)
 		pause_partition(group, &group->owned[i], false);
 }
 
 void
 group_look_for_room(struct kafka_group *group)
 {
-	for (int32_t i = 0; i < MAX_PARTITION; i++) {
+	for (int32_t i = 0; i < group->end; i++) {
 		struct owned *owned = &group->owned[i];
 
 		if (!owned->offsets || !owned->is_full)

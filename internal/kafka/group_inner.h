@@ -76,6 +76,7 @@ struct kafka_group {
 	bool is_abandoned; /* its owner is gone: the thread frees it */
 	struct alone alone;
 	uint64_t epoch;
+	int32_t end; /* above all partitions that were ever ours; the poll thread writes it */
 	struct owned owned[MAX_PARTITION];
 };
 
