@@ -67,6 +67,14 @@ read_missed(void *ctx)
 }
 
 static double
+read_stalls(void *ctx)
+{
+	struct gateway_jobs *jobs = ctx;
+
+	return (double)recorder_stats(jobs->recorder).stalls;
+}
+
+static double
 read_overdue(void *ctx)
 {
 	struct gateway_jobs *jobs = ctx;
@@ -119,6 +127,8 @@ jobs_add_metrics(struct gateway_jobs *jobs)
 		    "Messages that are no requests or results, or forged ones", read_refused);
 	add_counter(jobs, "tally_recorder_missed_total",
 		    "Messages that were deleted before the recorder read them", read_missed);
+	add_counter(jobs, "tally_recorder_stalls_total",
+		    "Times that a partition stood still and was read again", read_stalls);
 	add_counter(jobs, "tally_recorder_overdue_total",
 		    "Jobs that were ended because of their deadline", read_overdue);
 	add_gauge(jobs, "tally_recorder_lag", "Messages not recorded yet; -1 unknown",

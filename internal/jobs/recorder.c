@@ -267,6 +267,7 @@ recorder_stats(struct recorder *recorder)
 		if (lag >= 0)
 			stats.lag = (stats.lag > 0 ? stats.lag : 0) + lag;
 		stats.missed += kafka_group_missed(recorder->groups[i]);
+		stats.stalls += kafka_group_stalls(recorder->groups[i]);
 	}
 	return stats;
 }

@@ -27,6 +27,7 @@ struct recorder_stats {
 	uint64_t recorded;    /* messages projected */
 	uint64_t refused;     /* messages that are no requests or results, or forged ones */
 	uint64_t missed;      /* messages that were deleted before they were read */
+	uint64_t stalls;      /* times that a partition stood still and was read again */
 	uint64_t overdue;     /* jobs that were ended because of their deadline */
 	int64_t lag;          /* messages that wait in the assigned partitions; -1: not known */
 	int64_t watermark_ms; /* as stored; 0: not known */

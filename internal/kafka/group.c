@@ -276,6 +276,12 @@ kafka_group_lag(struct kafka_group *group)
 }
 
 uint64_t
+kafka_group_stalls(const struct kafka_group *group)
+{
+	return atomic_load(&group->n_stalls);
+}
+
+uint64_t
 kafka_group_missed(const struct kafka_group *group)
 {
 	return atomic_load(&group->n_missed);

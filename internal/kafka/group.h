@@ -99,4 +99,8 @@ int64_t kafka_group_lag(struct kafka_group *group);
 /* Messages that were deleted before this member could read them, since it was started. */
 uint64_t kafka_group_missed(const struct kafka_group *group);
 
+/* How often a partition stood still, since this member was started: the broker had messages for ten
+ * seconds, and they came only when they were read again. */
+uint64_t kafka_group_stalls(const struct kafka_group *group);
+
 #endif

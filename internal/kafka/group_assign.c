@@ -134,6 +134,8 @@ own(struct kafka_group *group, int32_t partition, int64_t start,
 		.next_offset = -1,
 		.start = start,
 		.refused_from = -1,
+		.heard_ms = group_now_ms(),
+		.again_until = -1,
 	};
 	if (found)
 		probation_assign(&owned->probation, &before, found);

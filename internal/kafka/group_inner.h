@@ -1,7 +1,8 @@
 /* group_inner.h - a member of a consumer group, for the files that make it up: group.c (life, and
  * what any thread may ask), group_poll.c (its thread), group_hold.c (no room for more),
- * group_assign.c (partitions come and go), group_gap.c (messages that are gone), group_commit.c
- * (offsets out), group_alone.c (messages on probation). */
+ * group_assign.c (partitions come and go), group_gap.c (messages that are gone), group_stall.c
+ * (messages that do not come), group_commit.c (offsets out), group_alone.c (messages on
+ * probation). */
 #ifndef KAFKA_GROUP_INNER_H
 #define KAFKA_GROUP_INNER_H
 
@@ -24,8 +25,12 @@ struct owned {
 	bool is_held;         /* paused in librdkafka */
 	int64_t refused_from; /* the first for which there was no room; -1: none */
 	int64_t next_offset;  /* of the message to come; -1: none seen */
-	int64_t start;  /* the first that is to be read; -1: not known, or all that there are */
-	int64_t gap_ms; /* when the last gap was looked at; the poll thread's */
+	int64_t start;    /* the first that is to be read; -1: not known, or all that there are */
+	int64_t gap_ms;   /* when the last gap was looked at; the poll thread's, as what follows */
+	bool has_come;    /* a message, since the last look for stalls */
+	int64_t heard_ms; /* when one came, or there was none to come */
+	int64_t waits_ms; /* since when some wait that do not come; 0: none is known */
+	int64_t again_until; /* up to where it was read again; -1: nowhere */
 	/* Stays as it was when the partition goes. */
 	struct probation probation;
 	size_t n_suspects; /* on probation, taken and not begun */
@@ -61,11 +66,13 @@ struct kafka_group {
 	atomic_bool may_resume;
 	atomic_int n_owned;
 	_Atomic uint64_t n_missed;
+	_Atomic uint64_t n_stalls;
 	struct commit commit;
 	char writer[PROBATION_WRITER + 1];
 	rd_kafka_queue_t *messages; /* on which the thread waits */
 	atomic_bool is_urgent;      /* somebody waits for a commit */
 	bool is_intake_full;        /* the poll thread's */
+	int64_t looked_ms;          /* for stalls; the poll thread's */
 	bool has_quiesced;          /* the poll thread's; told to others below */
 	pthread_mutex_t lock;       /* guards everything below */
 	pthread_cond_t changed;     /* is_quiet, has_ended or is_settled */
@@ -137,6 +144,14 @@ void group_leave_all(struct kafka_group *group, bool is_stuck);
 
 /* After the message before from came that at to: counts and tells of what was deleted between. */
 void group_note_gap(struct kafka_group *group, struct owned *owned, int64_t from, int64_t to);
+
+/* ---- group_stall.c; on the thread, without the lock ---- */
+
+/* Reads again what the broker has and does not come.  Asks it at most once a second. */
+void group_look_for_stalls(struct kafka_group *group);
+
+/* The message at offset was taken. */
+void group_note_come(struct kafka_group *group, struct owned *owned, int64_t offset);
 
 /* ---- group_commit.c; on the thread ---- */
 

@@ -78,6 +78,7 @@ take(struct kafka_group *group, rd_kafka_message_t *message)
 		return;
 	}
 	owned->refused_from = -1;
+	group_note_come(group, owned, message->offset);
 	group_hold(group, owned);
 	if (expected >= 0 && expected < message->offset)
 		group_note_gap(group, owned, expected, message->offset);
@@ -108,6 +109,7 @@ keep_house(struct kafka_group *group)
 		group_hold_all(group);
 	}
 	group_look_for_room(group);
+	group_look_for_stalls(group);
 	group_commit_look(group);
 	group_commit(group);
 }

@@ -75,6 +75,14 @@ read_missed(void *ctx)
 }
 
 static double
+read_stalls(void *ctx)
+{
+	struct lane *lane = ctx;
+
+	return lane->group ? (double)kafka_group_stalls(lane->group) : 0.0;
+}
+
+static double
 read_pending(void *ctx)
 {
 	struct lane *lane = ctx;
@@ -141,6 +149,10 @@ lane_metrics_callbacks(struct lane *lane)
 					 "Messages that were deleted before they were read",
 					 "topic", NULL),
 			 lane->kind->topic, NULL, read_missed, lane);
+	metrics_callback(metrics_counter("tally_kafka_stalls_total",
+					 "Times that a partition stood still and was read again",
+					 "topic", NULL),
+			 lane->kind->topic, NULL, read_stalls, lane);
 	metrics_callback(metrics_gauge("tally_kafka_queue_messages",
 				       "Messages on their way to the broker", "topic", NULL),
 			 lane->kind->answers, NULL, read_pending, lane);

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "kafka/admin.h"
-#include "kafka/group.h"
+#include "kafka/group_inner.h"
 #include "kafka/producer.h"
 #include "support/kafka_test.h"
 
@@ -320,6 +320,79 @@ REAL(topic_faults, a_group_whose_messages_were_deleted_goes_on_at_the_first_that
 	AWAIT(kafka_group_lag(group) == 0);
 	kafka_group_stop(group, 5000);
 	cr_expect_eq(inbox.n, 30);
+}
+
+/* What librdkafka was known to do: it takes a partition for paused that nobody has paused. */
+BOTH(group_faults, a_partition_that_stands_still_is_read_again)
+{
+	rd_kafka_topic_partition_list_t *first = rd_kafka_topic_partition_list_new(1);
+	struct kafka_group *group = join_as(true);
+
+	rd_kafka_topic_partition_list_add(first, broker.topic, 0);
+	send_numbers(&broker, 0, 0, 3);
+	cr_assert(inbox_await(&inbox, 3, BROKER_PATIENCE_MS));
+	cr_assert_eq(rd_kafka_pause_partitions(group->client, first), RD_KAFKA_RESP_ERR_NO_ERROR);
+	send_numbers(&broker, 0, 3, 5);
+	cr_assert(inbox_await(&inbox, 8, BROKER_PATIENCE_MS));
+	AWAIT(kafka_group_stalls(group) == 1);
+	send_numbers(&broker, 0, 8, 2);
+	cr_assert(inbox_await(&inbox, 10, BROKER_PATIENCE_MS));
+	for (int i = 0; i < 10; i++)
+		cr_expect_eq(inbox.all[i].number, i);
+	cr_expect_eq(kafka_group_stalls(group), 1);
+	kafka_group_stop(group, 5000);
+	rd_kafka_topic_partition_list_destroy(first);
+}
+
+static atomic_int n_again;
+
+static void
+note_again(void *ctx, int level, const char *text)
+{
+	(void)ctx;
+	(void)level;
+	if (strstr(text, "reading it again"))
+		atomic_fetch_add(&n_again, 1);
+}
+
+/* Three messages, and the marker of their end. */
+static void
+send_transaction(void)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char reason[256];
+
+	(void)rd_kafka_conf_set(conf, "bootstrap.servers", broker.config.brokers, reason,
+				sizeof reason);
+	(void)rd_kafka_conf_set(conf, "transactional.id", broker.topic, reason, sizeof reason);
+	rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+	cr_assert_not_null(client, "%s", reason);
+	cr_assert_null(rd_kafka_init_transactions(client, BROKER_PATIENCE_MS));
+	cr_assert_null(rd_kafka_begin_transaction(client));
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(rd_kafka_producev(
+				 client, RD_KAFKA_V_TOPIC(broker.topic), RD_KAFKA_V_PARTITION(0),
+				 RD_KAFKA_V_VALUE((char[]){ "0" }, 1), RD_KAFKA_V_END),
+			     RD_KAFKA_RESP_ERR_NO_ERROR);
+	cr_assert_null(rd_kafka_commit_transaction(client, BROKER_PATIENCE_MS));
+	rd_kafka_destroy(client);
+}
+
+/* A marker is never delivered: it is looked for once, and nothing has stood still. */
+REAL(group_faults, the_end_of_a_transaction_is_no_partition_that_stands_still)
+{
+	broker.config.on_log = note_again;
+	struct kafka_group *group = join_as(true);
+
+	send_transaction();
+	cr_assert(inbox_await(&inbox, 3, BROKER_PATIENCE_MS));
+	AWAIT(atomic_load(&n_again) == 1);
+	send_numbers(&broker, 0, 7, 1);
+	cr_assert(inbox_await(&inbox, 4, BROKER_PATIENCE_MS));
+	cr_expect_eq(inbox.all[3].number, 7);
+	cr_expect_eq(kafka_group_stalls(group), 0);
+	kafka_group_stop(group, 5000);
+	cr_expect_eq(inbox_count(&inbox), 4);
 }
 
 REAL(topic_faults, a_topic_that_was_deleted_is_missed_and_nobody_makes_it_again)
