@@ -5,7 +5,7 @@ slowed and cut in turn; afterwards a checker judges every answer.  make chaos ru
   MINUTES=5     how long faults strike
   SEED=n        the same seed is the same plan of faults and the same requests; else one is drawn
   RATE=200      operations a second
-  ONLY=kill,cut only these kinds of faults
+  ONLY=kill,cut only these kinds of faults; with the names of targets only those
   CHAOS_LOG=D   where the log goes; default build/chaos/SEED
 
 chaos.py judge D  judges the run in that folder once more.

@@ -75,6 +75,15 @@ class Bag:
         return self.left.pop()
 
 
+def choose(only):
+    """The targets of each kind.  only: names of kinds and of targets; none of one means all."""
+    kinds = [kind for kind in KINDS if kind in only] or list(KINDS)
+    chosen = {kind: [target for target in KINDS[kind][0] if target in only] for kind in kinds}
+    if any(chosen.values()):
+        return {kind: targets for kind, targets in chosen.items() if targets}
+    return {kind: list(KINDS[kind][0]) for kind in kinds}
+
+
 class Source:
     """Faults one after the other: each kind once, then by their weights; the targets of a kind in
     turn."""
@@ -82,10 +91,11 @@ class Source:
     def __init__(self, seed, minutes, only):
         self.rng = random.Random(seed)
         self.is_long = minutes >= LONG_RUN_MIN
-        kinds = [kind for kind in KINDS if not only or kind in only]
+        struck = choose(only)
+        kinds = list(struck)
         self.first = self.rng.sample(kinds, len(kinds))
         self.kinds = Bag(self.rng, [kind for kind in kinds for _ in range(KINDS[kind][1])])
-        self.targets = {kind: Bag(self.rng, KINDS[kind][0]) for kind in kinds}
+        self.targets = {kind: Bag(self.rng, struck[kind]) for kind in kinds}
 
     def _detail(self, kind, target):
         rng = self.rng
@@ -116,7 +126,7 @@ class Source:
 
 
 def make(seed, minutes, only=()):
-    """Strikes without an end, for a run of so many minutes.  only: those kinds."""
+    """Strikes without an end, for a run of so many minutes.  only: as for choose."""
     source = Source(seed, minutes, only)
     while True:
         yield source.strike()

@@ -61,6 +61,13 @@ def test_only_some_kinds_may_be_asked_for():
     assert {fault.kind for fault in struck} == {"kill"}
 
 
+def test_only_some_targets_may_be_asked_for():
+    struck = [fault for strike in strikes(5, 100, only=("kill", "disk", "broker"))
+              for fault in strike.faults]
+    assert {(fault.kind, fault.target) for fault in struck} == {("kill", "broker"),
+                                                                ("disk", "broker")}
+
+
 # ---- recovery ------------------------------------------------------------------------------------
 
 def call(name, t, took, status=200, gateway="gateway0", **more):
