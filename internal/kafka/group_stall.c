@@ -40,6 +40,8 @@ look(struct kafka_group *group, struct owned *owned, int64_t now_ms)
 	int64_t from = owned->next_offset >= 0 ? owned->next_offset : owned->start;
 	int64_t low, high;
 
+	if (from < 0)
+		return true; /* where it begins is librdkafka's affair, until a message came */
 	if (rd_kafka_query_watermark_offsets(group->client, group->topic, owned->partition, &low,
 					     &high, ASK_MS)
 	    != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -84,8 +86,8 @@ void
 group_note_come(struct kafka_group *group, struct owned *owned, int64_t offset)
 {
 	owned->has_come = true;
-	if (offset < owned->again_until)
-		atomic_fetch_add(&group->n_stalls, 1);
-	if (offset < owned->again_until)
-		owned->again_until = -1;
+	if (offset >= owned->again_until)
+		return;
+	atomic_fetch_add(&group->n_stalls, 1);
+	owned->again_until = -1;
 }
