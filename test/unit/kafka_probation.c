@@ -185,7 +185,9 @@ Test(probation, where_nothing_is_known_begins_with_the_first_message)
 	EXPECT_COMMIT(&probation, 701, 0);
 }
 
-Test(probation, a_start_that_cannot_be_stored_lets_nothing_run_uncounted)
+/* Its first commit was not acknowledged; a head at 100 that has begun. */
+static struct probation
+doubted(void)
 {
 	struct probation probation = assigned(0, -1);
 
@@ -195,19 +197,20 @@ Test(probation, a_start_that_cannot_be_stored_lets_nothing_run_uncounted)
 	cr_expect_eq(probation_take(&probation, 100), 1);
 	probation_begin(&probation, 100);
 	EXPECT_COMMIT(&probation, 100, 2);
+	return probation;
+}
+
+Test(probation, a_start_that_cannot_be_stored_lets_nothing_run_uncounted)
+{
+	struct probation probation = doubted();
+
 	cr_expect_eq(probation.state, PROBATION_RUNS);
 }
 
 Test(probation, a_start_that_cannot_be_stored_is_nobodys_death)
 {
-	struct probation probation = assigned(0, -1);
+	struct probation probation = doubted();
 
-	(void)probation_send(&probation);
-	probation_answer(&probation, false);
-	probation_doubt(&probation);
-	cr_expect_eq(probation_take(&probation, 100), 1);
-	probation_begin(&probation, 100);
-	EXPECT_COMMIT(&probation, 100, 2);
 	probation_progress(&probation, 101);
 	EXPECT_COMMIT(&probation, 101, 1);
 	cr_expect(probation_is_suspect(&probation, 101));
