@@ -12,7 +12,7 @@ import signal
 import sys
 
 from compare import Choice, median, table, wrk
-from services import ROOT, Stage, say
+from services import PATIENT, ROOT, Stage, say
 
 DATASETS = "general", "comments"
 BATCHES = {"a batch": "256", "a request": "1"}  # a query for each: TALLY_BATCH_MAX
@@ -21,7 +21,7 @@ PROCESSES = "worker", "postgres", "clickhouse"
 
 def measure(stage, db2, engine, batch, connections, seconds):
     """{dataset: run}, of a Tally of its own."""
-    service, stop = stage.tally(TALLY_SOURCE_DB2=db2, TALLY_BATCH_MAX=batch)
+    service, stop = stage.tally(TALLY_SOURCE_DB2=db2, TALLY_BATCH_MAX=batch, **PATIENT)
     if engine:
         service.processes["clickhouse"] = engine
     runs = {}

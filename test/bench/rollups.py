@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 from compare import Choice, median, table, wrk
-from services import ROOT, Scale, Stage, say
+from services import PATIENT, ROOT, Scale, Stage, say
 
 DATASETS = "general", "comments"
 EACH = 100, 10_000
@@ -34,7 +34,7 @@ class Bench:
         """One more row for each dataset and number of connections."""
         kind, what = url.partition(":")[0], "rollups" if "rollup" in datasets.name else "logs"
         say(f"{each} logs a user, {kind}, {what}")
-        service, stop = stage.tally(TALLY_SOURCE_DB2=url, TALLY_DATASETS=str(datasets))
+        service, stop = stage.tally(TALLY_SOURCE_DB2=url, TALLY_DATASETS=str(datasets), **PATIENT)
         if engine:
             service.processes["clickhouse"] = engine
         for dataset in DATASETS:

@@ -240,6 +240,10 @@ class Service:
         return tuple(metric(self.metrics, re.escape(series % what)) for what in ("sum", "count"))
 
 
+# For slow databases: who would wait for seconds waits, and is measured, not refused.
+PATIENT = {"TALLY_QUEUE_WAIT_MAX_MS": "30000"}
+
+
 def write_datasets(folder):
     """The datasets, and comments again with the posts cached."""
     shutil.copytree(ROOT / "deploy/datasets", folder)
