@@ -29,13 +29,8 @@ SELECT q.*, d.date, d.logins, d.logouts, d.blog_actions
         GROUP BY 1) AS d
  WHERE (q.since IS NULL OR d.date >= q.since) AND (q.until IS NULL OR d.date <= q.until);
 
--- step activity on db2 by user_id, since, until for clickhouse
-SELECT q.user_id AS user_id, q.since AS since, q.until AS until, d.date AS date,
-       d.logins AS logins, d.logouts AS logouts, d.blog_actions AS blog_actions
-  FROM (SELECT user_id, date, sum(logins) AS logins, sum(logouts) AS logouts,
-               sum(blog_actions) AS blog_actions
-          FROM logs_daily WHERE user_id IN :user_id GROUP BY user_id, date) AS d
-  JOIN (SELECT user_id, since, until FROM (SELECT 1)
-         ARRAY JOIN :user_id AS user_id, :since AS since, :until AS until) AS q
-    ON d.user_id = q.user_id
- WHERE (q.since IS NULL OR d.date >= q.since) AND (q.until IS NULL OR d.date <= q.until);
+-- step activity on db2 by user_id within date from since to until for clickhouse
+SELECT user_id, date, sum(logins) AS logins, sum(logouts) AS logouts, sum(blog_actions) AS blog_actions
+  FROM logs_daily
+ WHERE user_id IN :user_id AND (:since IS NULL OR date >= :since) AND (:until IS NULL OR date <= :until)
+ GROUP BY user_id, date;

@@ -95,6 +95,21 @@ budget_left(const struct batch *batch)
 	return used < batch->limits->batch_bytes ? batch->limits->batch_bytes - used : 0;
 }
 
+static const struct value *
+bound_values(const struct batch_step *step, struct plan_bind from)
+{
+	switch (from.kind) {
+	case PLAN_BIND_KEY:
+		return step->keys.values + from.index * step->keys.n;
+	case PLAN_BIND_FROM:
+		return &step->keys.from;
+	case PLAN_BIND_TO:
+		return &step->keys.to;
+	default:
+		return &step->batch->working.params[from.index];
+	}
+}
+
 static tally_status
 set_arguments(struct batch_step *step)
 {
@@ -104,13 +119,8 @@ set_arguments(struct batch_step *step)
 	if (!step->arguments)
 		return TALLY_NO_MEMORY;
 	for (size_t i = 0; i < statement->n_binds; i++) {
-		size_t from = step->plan->bind_from[i];
-		bool is_array = statement->binds[i].is_array;
-		const struct value *values = is_array ? step->keys.values + from * step->keys.n
-						      : &step->batch->working.params[from];
-
-		step->arguments[i].values = values;
-		step->arguments[i].n = is_array ? step->keys.n : 1;
+		step->arguments[i].values = bound_values(step, step->plan->bind_from[i]);
+		step->arguments[i].n = statement->binds[i].is_array ? step->keys.n : 1;
 	}
 	return TALLY_OK;
 }

@@ -18,12 +18,12 @@ dependence_of(const struct batch_step *step, size_t tuple)
 	const struct source_statement *statement = &step->plan->statement;
 	struct dependence dependence = { .n = 0 };
 
-	for (size_t i = 0; i < step->plan->definition->n_keys; i++)
+	for (size_t i = 0; i < step->plan->sql->n_keys; i++)
 		dependence.values[dependence.n++] = &step->keys.values[i * step->keys.n + tuple];
 	for (size_t i = 0; i < statement->n_binds; i++) {
 		if (!statement->binds[i].is_array)
 			dependence.values[dependence.n++] =
-			    &step->batch->working.params[step->plan->bind_from[i]];
+			    &step->batch->working.params[step->plan->bind_from[i].index];
 	}
 	return dependence;
 }
@@ -105,7 +105,7 @@ cached_look(struct batch_step *step, size_t budget_bytes)
 	}
 	if (status == TALLY_OK) {
 		step->n_cached = step->keys.n - n_asked;
-		keep_tuples(&step->keys, step->plan->definition->n_keys, asked, n_asked);
+		keep_tuples(&step->keys, step->plan->sql->n_keys, asked, n_asked);
 	}
 	free(asked);
 	return status;
@@ -135,7 +135,7 @@ add_cached(struct batch_step *step, const struct join_index *index)
 
 	step->rows->limit_bytes += step->cached->used_bytes; /* part of the budget already */
 	for (size_t i = 0; status == TALLY_OK && i < step->cached->n_rows; i++) {
-		for (size_t k = 0; k < step->plan->definition->n_keys; k++)
+		for (size_t k = 0; k < step->plan->sql->n_keys; k++)
 			tuple[k] = rows_cell(step->cached, i, step->plan->keys[k].column);
 		if (join_index_find(index, tuple) == TABLE_NONE)
 			status = copy_row(step->rows, rows_cell(step->cached, i, 0));

@@ -31,11 +31,14 @@ definition_step_fini(struct definition_step *step)
 		struct definition_sql *sql = &step->sqls[i];
 		for (size_t k = 0; k < sql->n_binds; k++)
 			free(sql->binds[k]);
+		for (size_t k = 0; k < sql->n_keys; k++)
+			free(sql->keys[k]);
+		free(sql->period.column);
+		free(sql->period.from);
+		free(sql->period.to);
 		free(sql->kind);
 		free(sql->text);
 	}
-	for (size_t i = 0; i < step->n_keys; i++)
-		free(step->keys[i]);
 	free(step->sqls);
 	free(step->name);
 	free(step->source);

@@ -57,21 +57,31 @@ struct definition_order {
 	bool is_descending;
 };
 
+/* "within COLUMN from PARAM to PARAM": rows belong to a request whose parameters they lie between,
+ * both included; a parameter that is null is an open end.  All three are NULL without one. */
+struct definition_period {
+	char *column; /* of the step's rows */
+	char *from;
+	char *to;
+};
+
 /* One statement of a step, for one kind of database. */
 struct definition_sql {
-	char *kind;                        /* "postgres"; NULL: any */
+	char *kind; /* "postgres"; NULL: any */
+	char *keys[DEFINITION_MAX_KEYS];
+	size_t n_keys;
+	struct definition_period period;
 	char *text;                        /* with $1 ... $n for the binds */
 	char *binds[DEFINITION_MAX_BINDS]; /* names by number, $1 first */
 	size_t n_binds;
 	int line; /* of its "-- step" */
 };
 
-/* "-- step NAME on SOURCE [by NAME, ...] [keep] [cache DURATION] [for KIND]" */
+/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep] [cache DURATION]
+ * [for KIND]" */
 struct definition_step {
 	char *name;
 	char *source;
-	char *keys[DEFINITION_MAX_KEYS];
-	size_t n_keys;
 	bool is_kept;                /* keep: left join */
 	uint32_t cache_ms;           /* 0: not cached */
 	struct definition_sql *sqls; /* one for each kind */

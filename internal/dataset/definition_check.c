@@ -86,13 +86,61 @@ is_bound(const struct definition_sql *sql, const char *name)
 }
 
 static bool
-is_key(const struct definition_step *step, const char *name)
+is_key(const struct definition_sql *sql, const char *name)
 {
-	for (size_t i = 0; i < step->n_keys; i++) {
-		if (strcmp(step->keys[i], name) == 0)
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (strcmp(sql->keys[i], name) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* An end of a period: a parameter that has an order, and is not a key at the same time. */
+static tally_status
+check_end(struct builder *builder, const struct definition_sql *sql, const char *end,
+	  const struct definition_param **out_param)
+{
+	const struct definition_param *param = definition_param_find(builder->definition, end);
+
+	if (!param)
+		return builder_wrong(builder, sql->line, "within %s: %s is no parameter",
+				     sql->period.column, end);
+	if (!definition_has_range(param->type))
+		return builder_wrong(builder, sql->line, "within %s: %s is %s, which has no range",
+				     sql->period.column, end, tally_type_name(param->type));
+	if (is_key(sql, end))
+		return builder_wrong(builder, sql->line, "within %s: %s is after \"by\" too",
+				     sql->period.column, end);
+	*out_param = param;
+	return TALLY_OK;
+}
+
+static tally_status
+check_period(struct builder *builder, const struct definition_step *step,
+	     const struct definition_sql *sql)
+{
+	const struct definition_period *period = &sql->period;
+	const struct definition_param *from = NULL;
+	const struct definition_param *to = NULL;
+
+	if (!period->column)
+		return TALLY_OK;
+	tally_status status = check_end(builder, sql, period->from, &from);
+	if (status == TALLY_OK)
+		status = check_end(builder, sql, period->to, &to);
+	if (status != TALLY_OK)
+		return status;
+	if (from->type != to->type)
+		return builder_wrong(builder, sql->line, "within %s: %s is %s, and %s is %s",
+				     period->column, period->from, tally_type_name(from->type),
+				     period->to, tally_type_name(to->type));
+	if (is_key(sql, period->column))
+		return builder_wrong(builder, sql->line, "within %s, which is after \"by\" too",
+				     period->column);
+	/* What comes depends on who else asks. */
+	if (step->cache_ms > 0)
+		return builder_wrong(builder, sql->line, "a step with \"within\" has no cache");
+	return TALLY_OK;
 }
 
 static tally_status
@@ -101,20 +149,35 @@ check_sql(struct builder *builder, const struct definition_step *step,
 {
 	if (!sql->text)
 		return builder_wrong(builder, sql->line, "step %s has no statement", step->name);
-	for (size_t i = 0; i < step->n_keys; i++) {
-		if (!is_bound(sql, step->keys[i]))
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (!is_bound(sql, sql->keys[i]))
 			return builder_wrong(builder, sql->line,
 					     "step %s is by %s, but its statement does not use :%s",
-					     step->name, step->keys[i], step->keys[i]);
+					     step->name, sql->keys[i], sql->keys[i]);
 	}
 	for (size_t i = 0; i < sql->n_binds; i++) {
-		if (!is_key(step, sql->binds[i])
+		if (!is_key(sql, sql->binds[i])
 		    && !definition_param_find(builder->definition, sql->binds[i]))
 			return builder_wrong(
 			    builder, sql->line,
 			    "step %s uses :%s, which is neither after \"by\" nor a "
 			    "parameter",
 			    step->name, sql->binds[i]);
+	}
+	return check_period(builder, step, sql);
+}
+
+/* No step is before the first one. */
+static tally_status
+check_first_keys(struct builder *builder, const struct definition_step *step,
+		 const struct definition_sql *sql)
+{
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (!definition_param_find(builder->definition, sql->keys[i]))
+			return builder_wrong(builder, sql->line,
+					     "step %s is by %s, which is no parameter, and no step "
+					     "is before it",
+					     step->name, sql->keys[i]);
 	}
 	return TALLY_OK;
 }
@@ -128,15 +191,10 @@ check_steps(struct builder *builder)
 		const struct definition_step *step = &definition->steps[i];
 		for (size_t k = 0; k < step->n_sqls; k++) {
 			tally_status status = check_sql(builder, step, &step->sqls[k]);
+			if (status == TALLY_OK && i == 0)
+				status = check_first_keys(builder, step, &step->sqls[k]);
 			if (status != TALLY_OK)
 				return status;
-		}
-		for (size_t k = 0; i == 0 && k < step->n_keys; k++) {
-			if (!definition_param_find(definition, step->keys[k]))
-				return builder_wrong(builder, step->line,
-						     "step %s is by %s, which is no parameter, and "
-						     "no step is before it",
-						     step->name, step->keys[k]);
 		}
 	}
 	return TALLY_OK;

@@ -69,8 +69,8 @@ definition_param_find(const struct definition *definition, const char *name)
 	return NULL;
 }
 
-static bool
-has_range(enum tally_type type)
+bool
+definition_has_range(enum tally_type type)
 {
 	return type != TALLY_BOOL && type != TALLY_UUID && type != TALLY_TEXT;
 }
@@ -101,7 +101,7 @@ read_bound(struct builder *builder, struct directive *directive, struct definiti
 	if (status != TALLY_OK)
 		return status;
 	bool is_length = is_max && param->type == TALLY_TEXT;
-	if (!is_length && !has_range(param->type))
+	if (!is_length && !definition_has_range(param->type))
 		return builder_wrong(builder, directive->line, "%s= does not go with type %s",
 				     is_max ? "max" : "min", tally_type_name(param->type));
 	if (bound->state == VALUE_SET || (is_length && param->max_length > 0))

@@ -88,6 +88,9 @@ TALLY_MUST_CHECK tally_status builder_check(struct builder *builder);
 /* Frees what a step owns, not the step. */
 void definition_step_fini(struct definition_step *step);
 
+/* Whether values of a type lie between others: numbers and times. */
+bool definition_has_range(enum tally_type type);
+
 /* The parameter of a name, or NULL. */
 const struct definition_param *
 definition_param_find(const struct definition *definition, const char *name);

@@ -1,35 +1,51 @@
-/* "-- step NAME on SOURCE [by NAME, ...] [keep] [cache DURATION] [for KIND]" */
+/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep] [cache DURATION]
+ * [for KIND]" */
 #include <stdlib.h>
 #include <string.h>
 
 #include "dataset/definition_inner.h"
 
 static tally_status
-read_key(struct builder *builder, struct directive *directive, struct definition_step *step)
+read_key(struct builder *builder, struct directive *directive, struct definition_sql *sql)
 {
-	if (step->n_keys == DEFINITION_MAX_KEYS)
+	if (sql->n_keys == DEFINITION_MAX_KEYS)
 		return builder_wrong(builder, directive->line, "more than %d names after \"by\"",
 				     DEFINITION_MAX_KEYS);
-	tally_status status = builder_name(builder, directive, "column", &step->keys[step->n_keys]);
+	tally_status status = builder_name(builder, directive, "column", &sql->keys[sql->n_keys]);
 	if (status != TALLY_OK)
 		return status;
-	step->n_keys++;
-	for (size_t i = 0; i + 1 < step->n_keys; i++) {
-		if (strcmp(step->keys[i], step->keys[step->n_keys - 1]) == 0)
-			return builder_wrong(builder, directive->line, "by %s twice",
-					     step->keys[i]);
+	sql->n_keys++;
+	for (size_t i = 0; i + 1 < sql->n_keys; i++) {
+		if (strcmp(sql->keys[i], sql->keys[sql->n_keys - 1]) == 0)
+			return builder_wrong(builder, directive->line, "by %s twice", sql->keys[i]);
 	}
 	return TALLY_OK;
 }
 
 static tally_status
-read_keys(struct builder *builder, struct directive *directive, struct definition_step *step)
+read_keys(struct builder *builder, struct directive *directive, struct definition_sql *sql)
 {
 	tally_status status;
 
 	do {
-		status = read_key(builder, directive, step);
+		status = read_key(builder, directive, sql);
 	} while (status == TALLY_OK && builder_takes(directive, ","));
+	return status;
+}
+
+static tally_status
+read_period(struct builder *builder, struct directive *directive, struct definition_period *period)
+{
+	tally_status status = builder_name(builder, directive, "column", &period->column);
+
+	if (status == TALLY_OK)
+		status = builder_mark(builder, directive, "from");
+	if (status == TALLY_OK)
+		status = builder_name(builder, directive, "parameter", &period->from);
+	if (status == TALLY_OK)
+		status = builder_mark(builder, directive, "to");
+	if (status == TALLY_OK)
+		status = builder_name(builder, directive, "parameter", &period->to);
 	return status;
 }
 
@@ -44,7 +60,9 @@ read_step(struct builder *builder, struct directive *directive, struct definitio
 	if (status == TALLY_OK)
 		status = builder_name(builder, directive, "source", &step->source);
 	if (status == TALLY_OK && builder_takes(directive, "by"))
-		status = read_keys(builder, directive, step);
+		status = read_keys(builder, directive, &step->sqls[0]);
+	if (status == TALLY_OK && builder_takes(directive, "within"))
+		status = read_period(builder, directive, &step->sqls[0].period);
 	step->is_kept = status == TALLY_OK && builder_takes(directive, "keep");
 	if (status == TALLY_OK && builder_takes(directive, "cache"))
 		status = builder_duration(builder, directive, &step->cache_ms);
@@ -58,14 +76,8 @@ read_step(struct builder *builder, struct directive *directive, struct definitio
 static bool
 are_same_steps(const struct definition_step *a, const struct definition_step *b)
 {
-	if (strcmp(a->source, b->source) != 0 || a->n_keys != b->n_keys || a->is_kept != b->is_kept
-	    || a->cache_ms != b->cache_ms)
-		return false;
-	for (size_t i = 0; i < a->n_keys; i++) {
-		if (strcmp(a->keys[i], b->keys[i]) != 0)
-			return false;
-	}
-	return true;
+	return strcmp(a->source, b->source) == 0 && a->is_kept == b->is_kept
+	       && a->cache_ms == b->cache_ms;
 }
 
 /* Gives the step of this name one more statement, for another kind. */
@@ -77,7 +89,7 @@ add_kind(struct builder *builder, struct definition_step *step, struct definitio
 	if (!are_same_steps(step, more))
 		return builder_wrong(builder, more->line,
 				     "step %s is there already, in line %d; for another kind of "
-				     "database it must differ in nothing but \"for\"",
+				     "database it must not differ in source, keep and cache",
 				     step->name, step->line);
 	for (size_t i = 0; i < step->n_sqls; i++) {
 		const char *kind = step->sqls[i].kind;
@@ -90,7 +102,7 @@ add_kind(struct builder *builder, struct definition_step *step, struct definitio
 				     step->name, DEFINITION_MAX_KINDS);
 	builder->open = &step->sqls[step->n_sqls++];
 	*builder->open = *sql;
-	sql->kind = NULL; /* moved */
+	*sql = (struct definition_sql){ 0 }; /* moved */
 	return TALLY_OK;
 }
 

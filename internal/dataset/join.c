@@ -31,7 +31,7 @@ static void
 row_tuple(const struct plan_step *step, const struct rows *rows, size_t row,
 	  const struct value **tuple)
 {
-	for (size_t i = 0; i < step->definition->n_keys; i++)
+	for (size_t i = 0; i < step->sql->n_keys; i++)
 		tuple[i] = rows_cell(rows, row, step->keys[i].column);
 }
 
@@ -49,14 +49,14 @@ row_is_wanted(const void *ctx, uint32_t row)
 	const struct value *found[DEFINITION_MAX_KEYS];
 
 	row_tuple(wanted->index->step, wanted->index->rows, row, found);
-	return tuples_equal(found, wanted->tuple, wanted->index->step->definition->n_keys);
+	return tuples_equal(found, wanted->tuple, wanted->index->step->sql->n_keys);
 }
 
 uint32_t
 join_index_find(const struct join_index *index, const struct value *const *tuple)
 {
 	struct row_wanted wanted = { index, tuple };
-	uint64_t hash = hash_tuple(tuple, index->step->definition->n_keys);
+	uint64_t hash = hash_tuple(tuple, index->step->sql->n_keys);
 
 	return table_find(&index->table, hash, row_is_wanted, &wanted);
 }
@@ -70,7 +70,7 @@ index_row(struct join_index *index, uint32_t row)
 	row_tuple(index->step, index->rows, row, tuple);
 	uint32_t first = join_index_find(index, tuple);
 	if (first == TABLE_NONE) {
-		table_add(&index->table, hash_tuple(tuple, index->step->definition->n_keys), row);
+		table_add(&index->table, hash_tuple(tuple, index->step->sql->n_keys), row);
 		index->next[row] = TABLE_NONE;
 		index->count[row] = 1;
 		return;
@@ -120,7 +120,7 @@ line_tuple(const struct working *working, const struct plan_step *step, const ui
 {
 	enum line_part part = TAKES_PART;
 
-	for (size_t i = 0; i < step->definition->n_keys; i++) {
+	for (size_t i = 0; i < step->sql->n_keys; i++) {
 		struct plan_ref ref = step->keys[i].ref;
 
 		tuple[i] = working_value(working, line, ref);
@@ -139,7 +139,7 @@ bad_key(const struct working *working, const struct plan_step *step, const uint3
 
 	while (working_value(working, line, step->keys[i].ref)->state != VALUE_BAD)
 		i++;
-	return step->definition->keys[i];
+	return step->sql->keys[i];
 }
 
 struct line_wanted {
@@ -157,7 +157,7 @@ tuple_is_wanted(const void *ctx, uint32_t id)
 	const struct value *found[DEFINITION_MAX_KEYS];
 
 	(void)line_tuple(wanted->working, wanted->step, line, found); /* takes part: it was added */
-	return tuples_equal(found, wanted->tuple, wanted->step->definition->n_keys);
+	return tuples_equal(found, wanted->tuple, wanted->step->sql->n_keys);
 }
 
 /* Writes the number of a line for each distinct tuple; returns how many there are. */
@@ -179,7 +179,7 @@ distinct_lines(struct working *working, const struct plan_step *step, struct tab
 			working->faults[line[0]] = bad_key(working, step, line);
 		if (part != TAKES_PART)
 			continue;
-		uint64_t hash = hash_tuple(tuple, step->definition->n_keys);
+		uint64_t hash = hash_tuple(tuple, step->sql->n_keys);
 		if (table_find(table, hash, tuple_is_wanted, &wanted) != TABLE_NONE)
 			continue;
 		lines[n] = (uint32_t)i;
@@ -192,7 +192,7 @@ static tally_status
 copy_tuples(const struct working *working, const struct plan_step *step, const uint32_t *lines,
 	    struct join_keys *keys)
 {
-	size_t n_keys = step->definition->n_keys;
+	size_t n_keys = step->sql->n_keys;
 
 	keys->values = calloc(keys->n * n_keys + 1, sizeof *keys->values);
 	if (!keys->values)
@@ -207,6 +207,32 @@ copy_tuples(const struct working *working, const struct plan_step *step, const u
 	return TALLY_OK;
 }
 
+static bool
+begins_before(const struct value *a, const struct value *b)
+{
+	if (a->state == VALUE_NULL || b->state == VALUE_NULL)
+		return b->state != VALUE_NULL; /* open: the first */
+	return value_compare(a, b) < 0;
+}
+
+/* The period that has those of all lines in it; a null end is open, and so the widest. */
+static void
+gather_period(const struct working *working, const struct plan_step *step, struct join_keys *keys)
+{
+	const struct plan_period *period = &step->period;
+
+	for (size_t i = 0; i < working->n_lines; i++) {
+		const uint32_t *line = working_line(working, i);
+		const struct value *from = working_param(working, line, period->from);
+		const struct value *to = working_param(working, line, period->to);
+
+		if (i == 0 || begins_before(from, &keys->from))
+			keys->from = *from;
+		if (i == 0 || value_compare(to, &keys->to) > 0) /* null is the last */
+			keys->to = *to;
+	}
+}
+
 tally_status
 join_gather(struct working *working, const struct plan_step *step, struct join_keys *out_keys)
 {
@@ -219,6 +245,8 @@ join_gather(struct working *working, const struct plan_step *step, struct join_k
 		keys.n = distinct_lines(working, step, &table, lines);
 		status = copy_tuples(working, step, lines, &keys);
 	}
+	if (status == TALLY_OK && step->sql->period.column)
+		gather_period(working, step, &keys);
 	if (status == TALLY_OK)
 		*out_keys = keys;
 	table_fini(&table);
@@ -235,9 +263,56 @@ join_keys_fini(struct join_keys *keys)
 
 /* ---- joining ------------------------------------------------------------------------------ */
 
+/* Whether a row lies in the period of a line.  One that has no value there lies in none but one
+ * that is open at both ends. */
+static bool
+is_within(const struct working *working, const struct join_index *index, const uint32_t *line,
+	  uint32_t row)
+{
+	const struct plan_period *period = &index->step->period;
+	const struct value *at = rows_cell(index->rows, row, period->column);
+	const struct value *from = working_param(working, line, period->from);
+	const struct value *to = working_param(working, line, period->to);
+
+	if (at->state == VALUE_NULL)
+		return from->state == VALUE_NULL && to->state == VALUE_NULL;
+	return (from->state == VALUE_NULL || value_compare(at, from) >= 0)
+	       && value_compare(at, to) <= 0; /* null is the last */
+}
+
+/* The first row of a chain, from this one on, that belongs to the line. */
+static uint32_t
+next_row(const struct working *working, const struct join_index *index, const uint32_t *line,
+	 uint32_t row)
+{
+	if (!index->step->sql->period.column)
+		return row;
+	while (row != TABLE_NONE && !is_within(working, index, line, row))
+		row = index->next[row];
+	return row;
+}
+
+/* How many rows of a chain belong to the line; one that cannot be placed is a fault. */
+static size_t
+count_rows(struct working *working, const struct join_index *index, const uint32_t *line,
+	   uint32_t first)
+{
+	const struct plan_step *step = index->step;
+	size_t n = 0;
+
+	if (!step->sql->period.column)
+		return index->count[first];
+	for (uint32_t row = first; row != TABLE_NONE; row = index->next[row]) {
+		if (rows_cell(index->rows, row, step->period.column)->state == VALUE_BAD)
+			working->faults[line[0]] = step->sql->period.column;
+		n += is_within(working, index, line, row);
+	}
+	return working->faults[line[0]] ? 0 : n;
+}
+
 /* The first row for a line (WORKING_NO_ROW: none) and how many lines it becomes. */
 static uint32_t
-match_line(const struct working *working, const struct join_index *index, const uint32_t *line,
+match_line(struct working *working, const struct join_index *index, const uint32_t *line,
 	   size_t *n_matches)
 {
 	const struct value *tuple[DEFINITION_MAX_KEYS];
@@ -248,17 +323,18 @@ match_line(const struct working *working, const struct join_index *index, const 
 		return WORKING_NO_ROW;
 	if (line_tuple(working, index->step, line, tuple) == TAKES_PART)
 		row = join_index_find(index, tuple);
-	if (row == TABLE_NONE) {
-		*n_matches = index->step->definition->is_kept;
+	if (row != TABLE_NONE)
+		*n_matches = count_rows(working, index, line, row);
+	if (*n_matches == 0) {
+		*n_matches = !working->faults[line[0]] && index->step->definition->is_kept;
 		return WORKING_NO_ROW;
 	}
-	*n_matches = index->count[row];
-	return row;
+	return next_row(working, index, line, row);
 }
 
 /* For each line its first row; returns how many lines there will be. */
 static size_t
-match_lines(const struct working *working, const struct join_index *index, uint32_t *first)
+match_lines(struct working *working, const struct join_index *index, uint32_t *first)
 {
 	size_t total = 0;
 
@@ -281,15 +357,18 @@ extend_lines(struct working *working, const struct join_index *index, const uint
 	size_t bytes = working->width * sizeof *to;
 
 	for (size_t i = 0; i < working->n_lines; i++) {
+		const uint32_t *line = working_line(working, i);
 		uint32_t row = first[i];
 
 		if (row == LINE_DROPPED)
 			continue;
 		do {
-			memcpy(to, working_line(working, i), bytes);
+			memcpy(to, line, bytes);
 			to[column] = row;
 			to += working->width;
-			row = row == WORKING_NO_ROW ? TABLE_NONE : index->next[row];
+			row = row == WORKING_NO_ROW
+				  ? TABLE_NONE
+				  : next_row(working, index, line, index->next[row]);
 		} while (row != TABLE_NONE);
 	}
 }

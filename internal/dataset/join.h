@@ -2,7 +2,7 @@
  *
  * Nulls: a null parameter equals null; a line whose null key came from an earlier step takes no
  * part (null-extended under "keep", else dropped).  A key that cannot be represented is a fault of
- * its request. */
+ * its request, as is such a value of the column that a step is within. */
 #ifndef DATASET_JOIN_H
 #define DATASET_JOIN_H
 
@@ -13,6 +13,9 @@
 struct join_keys {
 	struct value *values; /* key by key: values[key * n + tuple]; texts are borrowed */
 	size_t n;
+	/* "within": the widest period of all lines; null: an open end.  Texts are borrowed. */
+	struct value from;
+	struct value to;
 };
 
 /* Gathers the distinct tuples that a step is to be asked for; one empty tuple without "by".

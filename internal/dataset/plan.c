@@ -61,10 +61,10 @@ find_source(const struct plan_sources *sources, const char *name)
 }
 
 static size_t
-find_key(const struct definition_step *step, const char *name)
+find_key(const struct definition_sql *sql, const char *name)
 {
-	for (size_t i = 0; i < step->n_keys; i++) {
-		if (strcmp(step->keys[i], name) == 0)
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (strcmp(sql->keys[i], name) == 0)
 			return i;
 	}
 	return SIZE_MAX;
@@ -88,34 +88,61 @@ plan_param_may_be_null(const struct plan *plan, size_t param)
 	return !definition->is_required && definition->fallback.state != VALUE_SET;
 }
 
-/* Each :name of the statement: an array when the step is "by" it, else a scalar parameter. */
+/* A name that is no key is a parameter: an end of the period, or the same for a whole batch. */
 static tally_status
-bind_names(struct plan *plan, struct plan_step *step, const struct definition_sql *sql,
-	   struct tally_error *err)
+bind_param(struct plan *plan, struct plan_step *step, size_t i, struct tally_error *err)
 {
-	for (size_t i = 0; i < sql->n_binds; i++) {
-		const char *name = sql->binds[i];
-		size_t from = find_key(step->definition, name);
-		bool is_array = from != SIZE_MAX;
-		enum tally_type type = TALLY_ABSENT; /* of an array: known when it is described */
+	const struct definition_period *period = &step->sql->period;
+	const char *name = step->sql->binds[i];
+	size_t param = find_param(plan->definition, name);
 
-		if (!is_array) {
-			from = find_param(plan->definition, name);
-			if (from == SIZE_MAX)
-				return tally_fail(err, TALLY_WRONG_DEFINITION,
-						  "%s: step %s uses :%s, which is no parameter: a "
-						  "column of an earlier step is named after \"by\"",
-						  step->where, step->definition->name, name);
-			type = plan->definition->params[from].type;
-			plan->scalars |= UINT32_C(1) << from;
+	if (param == SIZE_MAX)
+		return tally_fail(err, TALLY_WRONG_DEFINITION,
+				  "%s: step %s uses :%s, which is no parameter: a column of an "
+				  "earlier step is named after \"by\"",
+				  step->where, step->definition->name, name);
+	step->binds[i].type = plan->definition->params[param].type;
+	step->binds[i].may_be_null = plan_param_may_be_null(plan, param);
+	step->bind_from[i].index = (uint16_t)param;
+	if (period->column && strcmp(name, period->from) == 0)
+		step->bind_from[i].kind = PLAN_BIND_FROM;
+	else if (period->column && strcmp(name, period->to) == 0)
+		step->bind_from[i].kind = PLAN_BIND_TO;
+	else
+		plan->scalars |= UINT32_C(1) << param;
+	return TALLY_OK;
+}
+
+/* Each :name of the statement; the type of a key is known when the step is described. */
+static tally_status
+bind_names(struct plan *plan, struct plan_step *step, struct tally_error *err)
+{
+	for (size_t i = 0; i < step->sql->n_binds; i++) {
+		const char *name = step->sql->binds[i];
+		size_t key = find_key(step->sql, name);
+
+		step->binds[i] = (struct source_bind){ .name = name };
+		if (key == SIZE_MAX) {
+			tally_status status = bind_param(plan, step, i, err);
+			if (status != TALLY_OK)
+				return status;
+			continue;
 		}
-		step->binds[i] =
-		    (struct source_bind){ .name = name, .type = type, .is_array = is_array };
-		if (!is_array)
-			step->binds[i].may_be_null = plan_param_may_be_null(plan, from);
-		step->bind_from[i] = (uint16_t)from;
+		step->binds[i].is_array = true;
+		step->bind_from[i] = (struct plan_bind){ PLAN_BIND_KEY, (uint16_t)key };
 	}
 	return TALLY_OK;
+}
+
+static void
+bind_period(const struct plan *plan, struct plan_step *step)
+{
+	const struct definition_period *period = &step->sql->period;
+
+	if (!period->column)
+		return;
+	step->period.from = (uint16_t)find_param(plan->definition, period->from);
+	step->period.to = (uint16_t)find_param(plan->definition, period->to);
 }
 
 static tally_status
@@ -148,6 +175,7 @@ init_step(struct plan *plan, struct plan_step *step, const struct definition_ste
 				  "%s:%d: step %s has no statement for %s, the kind of %s",
 				  plan->definition->file, definition->line, definition->name, kind,
 				  definition->source);
+	step->sql = sql;
 	if (asprintf(&step->where, "%s:%d", plan->definition->file, sql->line) < 0) {
 		step->where = NULL;
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
@@ -164,7 +192,8 @@ init_step(struct plan *plan, struct plan_step *step, const struct definition_ste
 		if (!step->cache)
 			return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	}
-	return bind_names(plan, step, sql, err);
+	bind_period(plan, step);
+	return bind_names(plan, step, err);
 }
 
 /* The first step can only be by parameters; later ones are looked at when types are known. */
@@ -178,12 +207,12 @@ check_first_step(const struct plan *plan, struct tally_error *err)
 				  definition->file);
 	const struct plan_step *first = &plan->steps[0];
 
-	for (size_t i = 0; i < first->definition->n_keys; i++) {
-		if (find_param(definition, first->definition->keys[i]) == SIZE_MAX)
+	for (size_t i = 0; i < first->sql->n_keys; i++) {
+		if (find_param(definition, first->sql->keys[i]) == SIZE_MAX)
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s is by %s, which is no parameter",
 					  first->where, first->definition->name,
-					  first->definition->keys[i]);
+					  first->sql->keys[i]);
 	}
 	return TALLY_OK;
 }

@@ -28,17 +28,17 @@ bind_key(const struct plan *plan, struct source_bind *bind, const struct plan_ke
 static tally_status
 bind_keys(struct plan *plan, struct plan_step *step, struct tally_error *err)
 {
-	const struct definition_step *definition = step->definition;
+	const struct definition_sql *sql = step->sql;
 
 	step->n_needed = 0;
-	for (size_t i = 0; i < definition->n_keys; i++) {
-		const struct plan_name *name = plan_find(plan, definition->keys[i]);
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		const struct plan_name *name = plan_find(plan, sql->keys[i]);
 
 		if (!name)
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s is by %s, which is neither a parameter nor "
 					  "a column of a step before it",
-					  step->where, definition->name, definition->keys[i]);
+					  step->where, step->definition->name, sql->keys[i]);
 		step->keys[i].ref = name->ref;
 		step->keys[i].type = name->type;
 		if (name->ref.step > step->n_needed)
@@ -46,7 +46,7 @@ bind_keys(struct plan *plan, struct plan_step *step, struct tally_error *err)
 	}
 	for (size_t i = 0; i < step->statement.n_binds; i++) {
 		if (step->binds[i].is_array)
-			bind_key(plan, &step->binds[i], &step->keys[step->bind_from[i]]);
+			bind_key(plan, &step->binds[i], &step->keys[step->bind_from[i].index]);
 	}
 	return TALLY_OK;
 }
@@ -55,22 +55,22 @@ bind_keys(struct plan *plan, struct plan_step *step, struct tally_error *err)
 static tally_status
 check_keys(struct plan_step *step, const struct source_shape *shape, struct tally_error *err)
 {
-	const struct definition_step *definition = step->definition;
+	const struct definition_sql *sql = step->sql;
 
-	for (size_t i = 0; i < definition->n_keys; i++) {
+	for (size_t i = 0; i < sql->n_keys; i++) {
 		struct plan_key *key = &step->keys[i];
-		size_t column = plan_shape_find(shape, definition->keys[i]);
+		size_t column = plan_shape_find(shape, sql->keys[i]);
 
 		if (column == SIZE_MAX)
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s is by %s, but returns no column of that "
 					  "name: its rows are joined on it",
-					  step->where, definition->name, definition->keys[i]);
+					  step->where, step->definition->name, sql->keys[i]);
 		if (shape->columns[column].type != key->type)
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s is by %s of type %s, but returns it as %s: "
 					  "return the bound value, or cast the column",
-					  step->where, definition->name, definition->keys[i],
+					  step->where, step->definition->name, sql->keys[i],
 					  tally_type_name(key->type),
 					  tally_type_name(shape->columns[column].type));
 		key->column = (uint16_t)column;
@@ -78,11 +78,38 @@ check_keys(struct plan_step *step, const struct source_shape *shape, struct tall
 	return TALLY_OK;
 }
 
-static bool
-is_key(const struct definition_step *step, const char *name)
+/* The column of a period comes back, with the type of the parameters that it lies between. */
+static tally_status
+check_period(const struct plan *plan, struct plan_step *step, const struct source_shape *shape,
+	     struct tally_error *err)
 {
-	for (size_t i = 0; i < step->n_keys; i++) {
-		if (strcmp(step->keys[i], name) == 0)
+	const char *name = step->sql->period.column;
+
+	if (!name)
+		return TALLY_OK;
+	const struct definition_param *from = &plan->definition->params[step->period.from];
+	size_t column = plan_shape_find(shape, name);
+
+	if (column == SIZE_MAX)
+		return tally_fail(err, TALLY_WRONG_DEFINITION,
+				  "%s: step %s is within %s, but returns no column of that name",
+				  step->where, step->definition->name, name);
+	if (shape->columns[column].type != from->type)
+		return tally_fail(err, TALLY_WRONG_DEFINITION,
+				  "%s: step %s is within %s, which comes as %s, while %s is %s: "
+				  "cast the column",
+				  step->where, step->definition->name, name,
+				  tally_type_name(shape->columns[column].type), from->name,
+				  tally_type_name(from->type));
+	step->period.column = (uint16_t)column;
+	return TALLY_OK;
+}
+
+static bool
+is_key(const struct definition_sql *sql, const char *name)
+{
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (strcmp(sql->keys[i], name) == 0)
 			return true;
 	}
 	return false;
@@ -102,7 +129,7 @@ add_columns(struct plan *plan, struct plan_step *step, const struct source_shape
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s returns two columns named %s", step->where,
 					  step->definition->name, column->name);
-		if (is_key(step->definition, column->name))
+		if (is_key(step->sql, column->name))
 			continue;
 		if (plan_find(plan, column->name))
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
@@ -131,6 +158,8 @@ on_described(void *ctx, tally_status status, struct source_shape *shape,
 	}
 	assert(shape->n_columns <= UINT16_MAX);
 	status = check_keys(step, shape, &err);
+	if (status == TALLY_OK)
+		status = check_period(plan, step, shape, &err);
 	if (status == TALLY_OK)
 		status = add_columns(plan, step, shape, &err);
 	if (status != TALLY_OK) {

@@ -26,15 +26,34 @@ struct plan_key {
 	uint16_t column; /* where the step's own rows return it */
 };
 
+/* Where the value of a :name comes from. */
+struct plan_bind {
+	enum {
+		PLAN_BIND_PARAM, /* of the batch, whose requests have the same */
+		PLAN_BIND_KEY,   /* an array */
+		PLAN_BIND_FROM,  /* the widest period of the batch */
+		PLAN_BIND_TO,
+	} kind;
+	uint16_t index; /* of the parameter or the key */
+};
+
+/* "within": rows are a request's where they lie between these of its parameters. */
+struct plan_period {
+	uint16_t from; /* parameters */
+	uint16_t to;
+	uint16_t column; /* of the step's rows */
+};
+
 struct plan_step {
 	const struct definition_step *definition;
+	const struct definition_sql *sql; /* for the source's kind */
 	struct source *source;
 	char *where; /* "comments.sql:14" */
 	struct source_statement statement;
 	struct source_bind binds[DEFINITION_MAX_BINDS];
-	uint16_t
-	    bind_from[DEFINITION_MAX_BINDS]; /* an array: index of the key; else the parameter */
-	struct plan_key keys[DEFINITION_MAX_KEYS];
+	struct plan_bind bind_from[DEFINITION_MAX_BINDS];
+	struct plan_key keys[DEFINITION_MAX_KEYS]; /* sql->n_keys */
+	struct plan_period period;                 /* where sql->period has a column */
 	size_t n_needed;            /* steps that are joined before all keys are there */
 	struct source_shape *shape; /* as described; NULL before that */
 	struct cache *cache;        /* of rows by key; NULL without "cache" */

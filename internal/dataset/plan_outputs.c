@@ -150,7 +150,7 @@ parents(const struct plan *plan, size_t step)
 {
 	uint32_t found = 0;
 
-	for (size_t i = 0; i < plan->steps[step].definition->n_keys; i++)
+	for (size_t i = 0; i < plan->steps[step].sql->n_keys; i++)
 		found |= UINT32_C(1) << plan->steps[step].keys[i].ref.step;
 	return found & ~UINT32_C(1); /* 0 is the parameters */
 }
@@ -219,7 +219,7 @@ warn_scalars(const struct plan *plan, const struct plan_step *step, plan_warning
 	char text[512];
 
 	for (size_t i = 0; i < step->statement.n_binds; i++) {
-		if (step->binds[i].is_array)
+		if (step->bind_from[i].kind != PLAN_BIND_PARAM)
 			continue;
 		(void)snprintf(text, sizeof text, /* cut off is fine */
 			       "%s: step %s uses :%s, which is not after \"by\": requests with "

@@ -43,12 +43,19 @@ working_line(const struct working *working, size_t index)
 
 extern const struct value working_null;
 
+/* The value of a parameter of a line's request; borrowed. */
+static inline const struct value *
+working_param(const struct working *working, const uint32_t *line, size_t param)
+{
+	return &working->params[line[0] * working->n_params + param];
+}
+
 /* The value of a column in a line; borrowed. */
 static inline const struct value *
 working_value(const struct working *working, const uint32_t *line, struct plan_ref ref)
 {
 	if (ref.step == 0)
-		return &working->params[line[0] * working->n_params + ref.column];
+		return working_param(working, line, ref.column);
 	if (line[ref.step] == WORKING_NO_ROW)
 		return &working_null;
 	return rows_cell(working->rows[ref.step], line[ref.step], ref.column);

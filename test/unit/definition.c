@@ -263,9 +263,9 @@ Test(definition, says_its_steps)
 	const struct definition_step *one = &definition->steps[0];
 	cr_expect_str_eq(one->name, "one");
 	cr_expect_str_eq(one->source, "db1");
-	cr_assert_eq(one->n_keys, 2);
-	cr_expect_str_eq(one->keys[0], "login");
-	cr_expect_str_eq(one->keys[1], "since");
+	cr_assert_eq(one->sqls[0].n_keys, 2);
+	cr_expect_str_eq(one->sqls[0].keys[0], "login");
+	cr_expect_str_eq(one->sqls[0].keys[1], "since");
 	cr_expect(one->is_kept);
 	cr_expect_eq(one->cache_ms, 3600000);
 	cr_assert_eq(one->n_sqls, 2);
@@ -279,7 +279,7 @@ Test(definition, says_its_steps)
 	cr_expect_null(two->sqls[0].kind);
 	cr_expect_eq(definition_sql_for(two, "anything"), &two->sqls[0]);
 	cr_expect_str_eq(definition->steps[2].name, "three");
-	cr_expect_eq(definition->steps[2].n_keys, 0);
+	cr_expect_eq(definition->steps[2].sqls[0].n_keys, 0);
 	cr_expect_str_eq(definition->steps[2].sqls[0].text, "");
 }
 

@@ -1,0 +1,10 @@
+--- expect 9: a step with "within" has no cache
+-- dataset d
+-- param id int
+-- param since date
+-- param until date
+-- param flag bool
+-- param at timestamp
+-- column a date
+-- step s on db1 by id within a from since to until cache 5s
+SELECT id, a FROM t WHERE id = ANY (:id) AND a >= :since AND a <= :until;

@@ -1,0 +1,10 @@
+--- expect 9: -- step needs a "from" here: since to until
+-- dataset d
+-- param id int
+-- param since date
+-- param until date
+-- param flag bool
+-- param at timestamp
+-- column a date
+-- step s on db1 by id within a since to until
+SELECT id, a FROM t WHERE id = ANY (:id) AND a >= :since AND a <= :until;
