@@ -77,8 +77,8 @@ struct definition_sql {
 	int line; /* of its "-- step" */
 };
 
-/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep] [cache DURATION]
- * [for KIND]" */
+/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep]
+ * [cache DURATION] [for KIND]" */
 struct definition_step {
 	char *name;
 	char *source;

@@ -1,5 +1,5 @@
-/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep] [cache DURATION]
- * [for KIND]" */
+/* "-- step NAME on SOURCE [by NAME, ...] [within COLUMN from PARAM to PARAM] [keep]
+ * [cache DURATION] [for KIND]" */
 #include <stdlib.h>
 #include <string.h>
 
