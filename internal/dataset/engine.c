@@ -23,8 +23,9 @@ struct engine_run {
 	struct engine_events events;
 	bool *is_answered;
 	int64_t *as_of_ms; /* by source */
-	/* Depth first, one is added by each halving: a size_t has no more bits. */
-	struct range ranges[8 * sizeof(size_t) + 1];
+	/* Depth first, one is added by each halving: a size_t has no more bits; and one is what a
+	 * batch had no room for. */
+	struct range ranges[8 * sizeof(size_t) + 2];
 	size_t n_ranges;
 	struct batch *batch;         /* of the range that is under way */
 	struct engine_run **out_run; /* while engine_start is at work */
@@ -210,12 +211,47 @@ on_step(void *ctx, const struct engine_step *step)
 		run->events.on_step(run->events.ctx, run, step);
 }
 
+/* How many requests a batch has room for, by what they took lately: reading what does not fit, to
+ * read its halves again, is work for nothing.  A quarter is left for those that take more. */
+static size_t
+room(const struct engine_run *run)
+{
+	size_t each = run->plan->request_bytes;
+	size_t n = each > 0 ? run->limits.batch_bytes / 4 * 3 / each : run->n;
+
+	return n > 0 ? n : 1;
+}
+
+/* The mean of the last batches; one request past the budget was never joined, and so says nothing
+ * of the others. */
+static void
+note_bytes(struct plan *plan, const struct batch *batch)
+{
+	size_t each = working_bytes(&batch->working) / batch->working.n_requests;
+
+	plan->request_bytes = plan->request_bytes > 0 ? (7 * plan->request_bytes + each) / 8 : each;
+}
+
+/* The next range, or as much of it as there is room for. */
+static struct range
+next_range(struct engine_run *run)
+{
+	struct range range = run->ranges[--run->n_ranges];
+	size_t max = room(run);
+
+	if (range.n > max) {
+		push(run, range.first + max, range.n - max);
+		range.n = max;
+	}
+	return range;
+}
+
 /* Makes a batch of the next range; without memory its requests and all others are told so. */
 static void
 begin_batch(struct engine_run *run)
 {
 	struct batch_events events = { on_arrival, on_step, run };
-	struct range range = run->ranges[--run->n_ranges];
+	struct range range = next_range(run);
 
 	run->batch =
 	    batch_new(run->plan, run->requests + range.first, range.n, &run->limits, &events);
@@ -240,6 +276,7 @@ turn(struct engine_run *run)
 		fail_batch(run);
 		return true;
 	case BATCH_JOINED:
+		note_bytes(run->plan, run->batch);
 		answer_batch(run, run->batch, ALL);
 		if (run->is_over)
 			return false; /* cancelled on the way: freed with the run */

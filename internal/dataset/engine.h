@@ -7,7 +7,8 @@
  * Working set: one row for each distinct request at first; a joined row is one row number for each
  * step, so joins copy no values and the rows of a request stay together.  A step starts as soon as
  * the columns that it is bound by are there.  What fails for a batch (a refused query, a batch past
- * its budget) is halved and run again until the request at fault is alone. */
+ * its budget) is halved and run again until the request at fault is alone.  What the requests of a
+ * plan took lately bounds its next batches, so that few of them are past it. */
 #ifndef DATASET_ENGINE_H
 #define DATASET_ENGINE_H
 

@@ -88,6 +88,7 @@ struct plan {
 	struct plan_sort *sort;      /* definition->n_columns: a total order */
 	struct plan_ref *group;      /* definition->n_group */
 	bool is_ready;
+	size_t request_bytes; /* what a request took of a batch lately; 0: not known */
 	/* of a description under way */
 	int64_t deadline_ms;
 	plan_described_fn *done;

@@ -306,6 +306,43 @@ Test(faults, a_request_past_the_row_budget_fails_alone)
 	}
 }
 
+/* Asks for keys of a hundred rows and some, and once for one of far too many; the queries it took. */
+static unsigned
+ask_for_hundreds(struct rig *rig, struct canned_statement *table, bool with_outlier)
+{
+	char text[16];
+
+	rig_clear(rig);
+	table->n_calls = 0;
+	for (int k = 100; k < 132; k++) {
+		(void)snprintf(text, sizeof text, "k=%d", k == 115 && with_outlier ? 5000 : k);
+		rig_request(rig, text);
+	}
+	rig_run(rig);
+	for (size_t i = 0; i < 32; i++) {
+		bool is_outlier = i == 15 && with_outlier;
+		(void)snprintf(text, sizeof text, "[{\"n\":%zu}]", 100 + i);
+		cr_expect_str_eq(rig_data(rig, i), is_outlier ? "result_too_large" : text);
+	}
+	return table->n_calls;
+}
+
+Test(faults, a_batch_is_no_larger_than_what_lately_fitted)
+{
+	struct canned_statement table = { .tag = "table",
+					  .columns = "k int, v int",
+					  .answer = answer_by_key };
+	struct rig *rig = rig_new(counted, &table, 1);
+
+	rig->limits.batch_bytes = 1200 * (2 * sizeof(struct value) + 8) + 64;
+	cr_expect_eq(ask_for_hundreds(rig, &table, false), 6u, "32, 16, 8 that fit, 8, 8 and 8");
+	cr_expect_eq(ask_for_hundreds(rig, &table, false), 4u, "8 each");
+	cr_expect_gt(ask_for_hundreds(rig, &table, true), 4u);
+	cr_expect_eq(ask_for_hundreds(rig, &table, false), 5u,
+		     "one that never fits counts for none");
+	rig_free(rig);
+}
+
 Test(faults, a_join_past_the_budget_fails_alone)
 {
 	struct canned_statement tables[] = {
