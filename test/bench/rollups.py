@@ -25,6 +25,11 @@ def databases_us(run):
     return run.cpu_us["postgres"] + run.cpu_us.get("clickhouse", 0)
 
 
+def each_us(runs, what):
+    """For each request; nothing where a run was too short for a single answer."""
+    return f"{median(runs, what):.0f}" if all(run.rate for run in runs) else "-"
+
+
 class Bench:
     def __init__(self):
         self.choice = Choice(0.3, "64 256")
@@ -45,8 +50,8 @@ class Bench:
                 self.rows.append([
                     each, dataset, n, kind, what, f"{median(runs, lambda run: run.rate):.0f}",
                     f"{median(runs, lambda run: run.batch):.1f}",
-                    f"{median(runs, databases_us):.0f}",
-                    f"{median(runs, lambda run: run.cpu_us['worker']):.0f}",
+                    each_us(runs, databases_us),
+                    each_us(runs, lambda run: run.cpu_us["worker"]),
                     sum(run.errors for run in runs)])
         stop()
 
