@@ -108,7 +108,8 @@ bind_param(struct plan *plan, struct plan_step *step, size_t i, struct tally_err
 		step->bind_from[i].kind = PLAN_BIND_FROM;
 	else if (period->column && strcmp(name, period->to) == 0)
 		step->bind_from[i].kind = PLAN_BIND_TO;
-	else
+	step->binds[i].may_be_nearest = step->bind_from[i].kind != PLAN_BIND_PARAM;
+	if (step->bind_from[i].kind == PLAN_BIND_PARAM)
 		plan->scalars |= UINT32_C(1) << param;
 	return TALLY_OK;
 }

@@ -80,12 +80,15 @@ write_array(struct ch_params *params, size_t bind, const struct source_argument 
 }
 
 static tally_status
-write_scalar(struct ch_params *params, size_t bind, const struct value *value)
+write_scalar(struct ch_params *params, size_t i, const struct source_bind *bind,
+	     const struct value *value)
 {
-	tally_status status = begin_param(params, bind, 0);
+	struct value nearest = ch_value_nearest(value);
+	tally_status status = begin_param(params, i, 0);
 
 	if (status == TALLY_OK)
-		status = ch_value_write(value, false, &params->texts);
+		status =
+		    ch_value_write(bind->may_be_nearest ? &nearest : value, false, &params->texts);
 	if (status == TALLY_OK)
 		end_param(params);
 	return status;
@@ -107,8 +110,8 @@ write_bind(struct ch_params *params, size_t i, const struct source_bind *bind,
 	if (bind->is_array)
 		return write_array(params, i, argument);
 	if (arguments)
-		return write_scalar(params, i, argument->values);
-	return write_scalar(params, i, bind->type == TALLY_DECIMAL ? &decimal : &zero);
+		return write_scalar(params, i, bind, argument->values);
+	return write_scalar(params, i, bind, bind->type == TALLY_DECIMAL ? &decimal : &zero);
 }
 
 tally_status

@@ -279,27 +279,37 @@ write_escaped(const char *text, size_t len, struct buf *buf)
 	return status;
 }
 
-static bool
-is_within(int64_t days)
+static int64_t
+nearest_between(int64_t number, int64_t first, int64_t last)
 {
-	return days >= FIRST_DAY && days <= LAST_DAY;
+	if (number < first)
+		return first;
+	return number > last ? last : number;
+}
+
+struct value
+ch_value_nearest(const struct value *value)
+{
+	struct value nearest = *value;
+
+	switch ((enum tally_type)value->type) {
+	case TALLY_TIMESTAMP:
+	case TALLY_TIMESTAMPTZ:
+		nearest.i = nearest_between(value->i, FIRST_DAY * DATE_US_OF_DAY,
+					    (LAST_DAY + 1) * DATE_US_OF_DAY - 1);
+		return nearest;
+	case TALLY_DATE:
+		nearest.i = nearest_between(value->i, FIRST_DAY, LAST_DAY);
+		return nearest;
+	default:
+		return nearest;
+	}
 }
 
 static bool
 is_writable(const struct value *value)
 {
-	int64_t days = value->i;
-
-	switch ((enum tally_type)value->type) {
-	case TALLY_TIMESTAMP:
-	case TALLY_TIMESTAMPTZ:
-		days = value->i / DATE_US_OF_DAY - (value->i % DATE_US_OF_DAY < 0);
-		return is_within(days);
-	case TALLY_DATE:
-		return is_within(days);
-	default:
-		return true;
-	}
+	return ch_value_nearest(value).i == value->i;
 }
 
 /* 2025-06-29 12:30:00.5 is what every server reads; T and Z not. */

@@ -19,6 +19,10 @@
 TALLY_MUST_CHECK tally_status ch_value_read(const struct ch_type *type, const unsigned char *data,
 					    size_t len, struct rows *rows, struct value *out_value);
 
+/* The value, or of dates and times the nearest one between 1900 and 2299, for which every server
+ * has room. */
+struct value ch_value_nearest(const struct value *value);
+
 /* Appends a value as the text of a parameter {name:Type}, or of an element of one that is an array
  * (is_element); no byte of it is a control character.  TALLY_SOURCE_ERROR: a value that a server
  * might take for another: VALUE_BAD, dates outside 1900-2299.  TALLY_TOO_LARGE, TALLY_NO_MEMORY: as

@@ -20,6 +20,9 @@ struct source_bind {
 	enum tally_type type;
 	bool is_array; /* one element for each distinct key tuple; arrays of a query are aligned */
 	bool may_be_null; /* a parameter that a request need not have */
+	/* An end of a period whose rows are chosen among once more: where the database has no room
+	 * for it, the nearest that it has room for will do. */
+	bool may_be_nearest;
 };
 
 struct source_column {

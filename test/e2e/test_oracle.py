@@ -64,6 +64,19 @@ def test_periods_at_random(stack, world):
     check(stack, requests)
 
 
+def test_a_period_wider_than_what_a_database_can_represent(stack, world):
+    """By itself, and beside narrow ones that share its query."""
+    requests = []
+    for i, login in enumerate(list(world.ids)[:200]):
+        since, until = ("0001-01-01", "9999-12-31") if i % 10 == 0 else world.period()
+        lines = world.general(login) if i % 10 == 0 else world.general(login, since, until)
+        requests.append(dict(dataset="general", columns=rows.GENERAL, lines=lines, format="json",
+                             login=login, since=since, until=until))
+    for request in requests[::10]:
+        check(stack, [request])
+    check(stack, requests)
+
+
 def test_one_user_asked_for_by_everybody(stack, world):
     """Identical requests share a message; each caller still has its own format."""
     login = max(world.ids, key=lambda login: len(world.comments(login)))

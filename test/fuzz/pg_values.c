@@ -34,7 +34,7 @@ must_be_public(const struct value *value)
 static void
 send_and_read(const struct value *value, struct rows *rows)
 {
-	const struct source_bind bind = { "a", (enum tally_type)value->type, false, false };
+	const struct source_bind bind = { .name = "a", .type = (enum tally_type)value->type };
 	const struct source_statement statement = {
 		.sql = "SELECT $1", .where = "t.sql:1", .binds = &bind, .n_binds = 1
 	};

@@ -370,10 +370,10 @@ parsed(enum tally_type type, const char *text)
 Test(ch_sql, puts_parameters_where_binds_are_and_nowhere_else)
 {
 	static const struct source_bind binds[] = {
-		{ "user_id", TALLY_INT,     true,  false },
-		{ "since",   TALLY_DATE,    true,  true  },
-		{ "n",       TALLY_DECIMAL, false, false },
-		{ "nick",    TALLY_TEXT,    false, true  },
+		{ "user_id", TALLY_INT,     true,  false, false },
+		{ "since",   TALLY_DATE,    true,  true,  false },
+		{ "n",       TALLY_DECIMAL, false, false, false },
+		{ "nick",    TALLY_TEXT,    false, true,  false },
 	};
 	static const struct source_statement statement = {
 		.sql =
@@ -444,10 +444,53 @@ Test(ch_sql, writes_values_that_no_byte_of_can_break_out)
 
 #define MANY 20000
 
+Test(ch_sql, knows_the_nearest_value_that_every_server_has_room_for)
+{
+	static const struct {
+		enum tally_type type;
+		const char *text;
+		const char *nearest;
+	} cases[] = {
+		{ TALLY_DATE,        "0001-01-01",                 "1900-01-01"                  },
+		{ TALLY_DATE,        "1900-01-01",                 "1900-01-01"                  },
+		{ TALLY_DATE,        "2299-12-31",                 "2299-12-31"                  },
+		{ TALLY_DATE,        "9999-12-31",                 "2299-12-31"                  },
+		{ TALLY_TIMESTAMP,   "1899-12-31T23:59:59.999999", "1900-01-01T00:00:00"         },
+		{ TALLY_TIMESTAMPTZ, "2300-01-01T00:00:00Z",       "2299-12-31T23:59:59.999999Z" },
+		{ TALLY_INT,         "-9223372036854775808",       "-9223372036854775808"        },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct value value = parsed(cases[i].type, cases[i].text);
+		struct value nearest = parsed(cases[i].type, cases[i].nearest);
+		struct value found = ch_value_nearest(&value);
+
+		cr_expect(value_equal(&found, &nearest), "%s", cases[i].text);
+	}
+}
+
+Test(ch_sql, writes_the_nearest_only_for_an_end_that_may_be_it)
+{
+	struct source_bind bind = { "since", TALLY_DATE, false, false, true };
+	const struct source_statement statement = { .sql = "SELECT $1",
+						    .binds = &bind,
+						    .n_binds = 1 };
+	const struct value value = parsed(TALLY_DATE, "0001-01-01");
+	const struct source_argument argument = { &value, 1 };
+	struct ch_params params;
+
+	cr_assert_eq(ch_params_init(&params, &statement, &argument), TALLY_OK);
+	cr_expect(memmem(params.texts.data, params.texts.len, "1900-01-01", 10));
+	ch_params_fini(&params);
+	bind.may_be_nearest = false;
+	cr_expect_eq(ch_params_init(&params, &statement, &argument), TALLY_SOURCE_ERROR);
+	ch_params_fini(&params);
+}
+
 Test(ch_sql, sends_a_long_array_in_pieces_that_a_server_takes)
 {
 	static const struct source_bind binds[] = {
-		{ "id", TALLY_INT, true, false }
+		{ "id", TALLY_INT, true, false, false }
 	};
 	static const struct source_statement statement = {
 		.sql = "SELECT $1", .where = "test.sql:1", .binds = binds, .n_binds = 1

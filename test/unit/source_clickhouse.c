@@ -234,8 +234,8 @@ Test(clickhouse, has_several_queries_in_flight_and_others_wait_in_order)
 Test(clickhouse, sends_keys_as_parameters_and_the_trace_as_query_id)
 {
 	static const struct source_bind binds[] = {
-		{ "user_id", TALLY_INT,  true, false },
-                { "nick",    TALLY_TEXT, true, true  }
+		{ "user_id", TALLY_INT,  true, false, false },
+		{ "nick",    TALLY_TEXT, true, true,  false }
 	};
 	const struct value ids[] = {
 		{ .type = TALLY_INT, .state = VALUE_SET, .i = 5  },
