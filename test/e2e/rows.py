@@ -21,6 +21,7 @@ FIRST_DAY, LAST_DAY = datetime.date(2019, 1, 1), datetime.date(2024, 12, 31)
 COMMENTS = ("user_login", "post_header", "post_author_login", "total_comments")
 GENERAL = ("date", "logins", "logouts", "blog_actions")
 BLOGS = ("user_login", "blog_name", "posts", "comments")
+ACTIVE_DAYS = ("day", "events")
 TOP_POSTS = ("post_id", "post_header", "comments")
 
 STRANGE_LOGINS = [
@@ -223,6 +224,12 @@ class World:
             counts[1] += event.kind == LOGOUT
             counts[2] += event.kind in (CREATE_POST, DELETE_POST)
         return [(day, *days[day]) for day in sorted(days)]
+
+    def active_days(self, login, since=None, until=None):
+        """ACTIVE_DAYS of dataset active-days, in its order."""
+        days = collections.Counter(event.at.date().isoformat()
+                                   for event in self._events(login, since, until))
+        return sorted(days.items())
 
     def blogs_of(self, login):
         lines = []

@@ -68,6 +68,23 @@ def test_a_period_that_only_one_kind_of_database_can_represent(stack, world, is_
                                                                              rows.LAST_DAY))
 
 
+# ---- active-days: steps within a period ----------------------------------------------------------
+
+def test_periods_open_and_closed_share_a_query(stack, world):
+    def ask(request):
+        answer = stack.ask("active-days", wait=30, **request)
+        ends = {name: request.get(name) for name in ("since", "until")}
+        expected = as_json(rows.ACTIVE_DAYS, world.active_days(request["login"], **ends))
+        assert answer.content == expected, (request, shown(answer.content), shown(expected))
+
+    requests = []
+    for i, login in enumerate(list(world.ids)[:600]):
+        since, until = sorted([world.day(), world.day()])
+        ends = [{}, {"since": since}, {"until": until}, {"since": since, "until": until}][i % 4]
+        requests.append({"login": login} | ends)
+    at_once(ask, requests)
+
+
 # ---- sessions ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
