@@ -81,3 +81,13 @@ definition_sql_for(const struct definition_step *step, const char *kind)
 	}
 	return any;
 }
+
+size_t
+definition_find_key(const struct definition_sql *sql, const char *name)
+{
+	for (size_t i = 0; i < sql->n_keys; i++) {
+		if (strcmp(sql->keys[i], name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}

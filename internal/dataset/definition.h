@@ -122,4 +122,7 @@ void definition_free(struct definition *definition);
 const struct definition_sql *
 definition_sql_for(const struct definition_step *step, const char *kind);
 
+/* The index of a name among those after "by"; SIZE_MAX without one. */
+size_t definition_find_key(const struct definition_sql *sql, const char *name);
+
 #endif

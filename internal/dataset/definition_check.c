@@ -85,16 +85,6 @@ is_bound(const struct definition_sql *sql, const char *name)
 	return false;
 }
 
-static bool
-is_key(const struct definition_sql *sql, const char *name)
-{
-	for (size_t i = 0; i < sql->n_keys; i++) {
-		if (strcmp(sql->keys[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* An end of a period: a parameter that has an order, and is not a key at the same time. */
 static tally_status
 check_end(struct builder *builder, const struct definition_sql *sql, const char *end,
@@ -108,7 +98,7 @@ check_end(struct builder *builder, const struct definition_sql *sql, const char 
 	if (!definition_has_range(param->type))
 		return builder_wrong(builder, sql->line, "within %s: %s is %s, which has no range",
 				     sql->period.column, end, tally_type_name(param->type));
-	if (is_key(sql, end))
+	if (definition_find_key(sql, end) != SIZE_MAX)
 		return builder_wrong(builder, sql->line, "within %s: %s is after \"by\" too",
 				     sql->period.column, end);
 	*out_param = param;
@@ -134,7 +124,7 @@ check_period(struct builder *builder, const struct definition_step *step,
 		return builder_wrong(builder, sql->line, "within %s: %s is %s, and %s is %s",
 				     period->column, period->from, tally_type_name(from->type),
 				     period->to, tally_type_name(to->type));
-	if (is_key(sql, period->column))
+	if (definition_find_key(sql, period->column) != SIZE_MAX)
 		return builder_wrong(builder, sql->line, "within %s, which is after \"by\" too",
 				     period->column);
 	/* What comes depends on who else asks. */
@@ -156,7 +146,7 @@ check_sql(struct builder *builder, const struct definition_step *step,
 					     step->name, sql->keys[i], sql->keys[i]);
 	}
 	for (size_t i = 0; i < sql->n_binds; i++) {
-		if (!is_key(sql, sql->binds[i])
+		if (definition_find_key(sql, sql->binds[i]) == SIZE_MAX
 		    && !definition_param_find(builder->definition, sql->binds[i]))
 			return builder_wrong(
 			    builder, sql->line,

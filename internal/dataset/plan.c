@@ -61,16 +61,6 @@ find_source(const struct plan_sources *sources, const char *name)
 }
 
 static size_t
-find_key(const struct definition_sql *sql, const char *name)
-{
-	for (size_t i = 0; i < sql->n_keys; i++) {
-		if (strcmp(sql->keys[i], name) == 0)
-			return i;
-	}
-	return SIZE_MAX;
-}
-
-static size_t
 find_param(const struct definition *definition, const char *name)
 {
 	for (size_t i = 0; i < definition->n_params; i++) {
@@ -120,7 +110,7 @@ bind_names(struct plan *plan, struct plan_step *step, struct tally_error *err)
 {
 	for (size_t i = 0; i < step->sql->n_binds; i++) {
 		const char *name = step->sql->binds[i];
-		size_t key = find_key(step->sql, name);
+		size_t key = definition_find_key(step->sql, name);
 
 		step->binds[i] = (struct source_bind){ .name = name };
 		if (key == SIZE_MAX) {

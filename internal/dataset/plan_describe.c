@@ -105,16 +105,6 @@ check_period(const struct plan *plan, struct plan_step *step, const struct sourc
 	return TALLY_OK;
 }
 
-static bool
-is_key(const struct definition_sql *sql, const char *name)
-{
-	for (size_t i = 0; i < sql->n_keys; i++) {
-		if (strcmp(sql->keys[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Adds what the step returns beside its keys; a name may stand for one column only. */
 static tally_status
 add_columns(struct plan *plan, struct plan_step *step, const struct source_shape *shape,
@@ -129,7 +119,7 @@ add_columns(struct plan *plan, struct plan_step *step, const struct source_shape
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
 					  "%s: step %s returns two columns named %s", step->where,
 					  step->definition->name, column->name);
-		if (is_key(step->sql, column->name))
+		if (definition_find_key(step->sql, column->name) != SIZE_MAX)
 			continue;
 		if (plan_find(plan, column->name))
 			return tally_fail(err, TALLY_WRONG_DEFINITION,
