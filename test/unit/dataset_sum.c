@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataset/sum.h"
+#include "support/chance.h"
 
 __extension__ typedef __int128 wide;
 
@@ -16,10 +17,7 @@ static uint64_t state = 88172645463325252u;
 static uint64_t
 chance(uint64_t n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % n;
+	return (chance_next(&state) >> 11) % n;
 }
 
 /* A number of 10^-scale, as text with so many digits behind the point. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/chance.h"
 #include "support/rig.h"
 
 #define ROUNDS      500
@@ -26,10 +27,7 @@ static uint64_t state;
 static unsigned
 chance(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state >> 33) % n;
+	return (unsigned)(chance_next(&state) >> 33) % n;
 }
 
 /* ---- tables --------------------------------------------------------------------------------- */

@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/chance.h"
 #include "support/rig.h"
 
 #define STEP "-- step act on db2 by user_id within day from since to until"
-#define HEAD                                                                                       \
+#define PARAMS                                                                                     \
 	"-- dataset t: what a user did by day\n"                                                   \
 	"-- param user_id int required\n"                                                          \
 	"-- param since date\n"                                                                    \
-	"-- param until date\n"                                                                    \
+	"-- param until date\n"
+#define HEAD                                                                                       \
+	PARAMS                                                                                     \
 	"-- column day date null\n"                                                                \
 	"-- column n int null\n"                                                                   \
 	"-- order day, n\n"
@@ -131,11 +134,7 @@ Test(within, a_row_without_a_day_lies_in_what_is_open_at_both_ends)
 Test(within, a_day_that_cannot_be_represented_fails_its_user_alone)
 {
 	static const char without_day[] =
-	    "-- dataset t\n"
-	    "-- param user_id int required\n"
-	    "-- param since date\n"
-	    "-- param until date\n"
-	    "-- column n int\n" STEP "\nacts :user_id :since :until;\n";
+	    PARAMS "-- column n int\n" STEP "\nacts :user_id :since :until;\n";
 	struct seen seen = { 0 };
 	struct canned_statement statement = statement_of(&seen);
 	struct rig *rig = rig_new(without_day, &statement, 1);
@@ -180,10 +179,7 @@ static uint64_t state = 2026;
 static unsigned
 chance(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state >> 33) % n;
+	return (unsigned)(chance_next(&state) >> 33) % n;
 }
 
 /* A request of these ends, 0 open; and what it is to get, counted one by one. */
@@ -210,11 +206,7 @@ static void
 check_table(const struct act *table, const char *const *texts)
 {
 	static const char counts[] =
-	    "-- dataset t\n"
-	    "-- param user_id int required\n"
-	    "-- param since date\n"
-	    "-- param until date\n"
-	    "-- column n int = count(day)\n" STEP "\nacts :user_id :since :until;\n";
+	    PARAMS "-- column n int = count(day)\n" STEP "\nacts :user_id :since :until;\n";
 	struct seen seen = { 0 };
 	struct canned_statement statement = statement_of(&seen);
 	unsigned expected[N_REQUESTS];

@@ -9,6 +9,7 @@
 #include "source/date.h"
 #include "source/rows.h"
 #include "source/value.h"
+#include "support/chance.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -325,9 +326,7 @@ Test(value, random_floats_and_ints_come_back_bit_for_bit)
 	uint64_t state = 88172645463325252u;
 
 	for (int i = 0; i < 20000; i++) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
+		(void)chance_next(&state);
 		struct value number = { .type = TALLY_INT, .state = VALUE_SET };
 		struct value real = { .type = TALLY_FLOAT, .state = VALUE_SET };
 
