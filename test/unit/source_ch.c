@@ -442,8 +442,6 @@ Test(ch_sql, writes_values_that_no_byte_of_can_break_out)
 	}
 }
 
-#define MANY 20000
-
 Test(ch_sql, knows_the_nearest_value_that_every_server_has_room_for)
 {
 	static const struct {
@@ -486,6 +484,8 @@ Test(ch_sql, writes_the_nearest_only_for_an_end_that_may_be_it)
 	cr_expect_eq(ch_params_init(&params, &statement, &argument), TALLY_SOURCE_ERROR);
 	ch_params_fini(&params);
 }
+
+#define MANY 20000
 
 Test(ch_sql, sends_a_long_array_in_pieces_that_a_server_takes)
 {
