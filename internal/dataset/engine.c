@@ -23,9 +23,9 @@ struct engine_run {
 	struct engine_events events;
 	bool *is_answered;
 	int64_t *as_of_ms; /* by source */
-	/* Depth first, one is added by each halving: a size_t has no more bits; and one is what a
-	 * batch had no room for. */
-	struct range ranges[8 * sizeof(size_t) + 2];
+	/* Depth first, each halving adds one, and what its batch had no room for: a size_t has no
+	 * more bits. */
+	struct range ranges[2 * 8 * sizeof(size_t) + 1];
 	size_t n_ranges;
 	struct batch *batch;         /* of the range that is under way */
 	struct engine_run **out_run; /* while engine_start is at work */
