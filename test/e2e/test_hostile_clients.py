@@ -88,4 +88,6 @@ def test_who_does_not_take_his_answers_is_cut_and_the_others_are_not(start_stack
         send(connection, get(line=b"GET /openapi.json HTTP/1.1") * 200)
         # By us, or by the kernel, which was told of the same limit.
         wait_until(lambda: metric(stack, "tally_http_connections") == 1, 30, "only who asks is left")
+        # The kernel would go on to offer what it holds, 8 KiB at a time; to whom speaks, it says it.
+        send(connection, b"X")
         assert len(read_all(connection)) < 200 * len(stack.get("/openapi.json").content)
