@@ -173,7 +173,11 @@ gather(struct run *run, size_t max)
 			continue;
 		}
 		if (!run_add(run, task, max)) {
-			TAILQ_INSERT_HEAD(&lane->waiting, task, link);
+			/* Back to its place: others may have waited for longer. */
+			if (next)
+				TAILQ_INSERT_BEFORE(next, task, link);
+			else
+				TAILQ_INSERT_TAIL(&lane->waiting, task, link);
 			break;
 		}
 		if (task->deadline_ms > deadline_ms)
@@ -460,7 +464,8 @@ lane_watch_runs(struct lane *lane)
 			tell_long(run);
 		if (lane->kind->is_unwanted && has_only_unwanted(run)) {
 			run->is_unwanted = true;
-			engine_cancel(run->engine);
+			engine_cancel(run->engine); /* others may end with it: from the start */
+			next = TAILQ_FIRST(&lane->running);
 		}
 	}
 }

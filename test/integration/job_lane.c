@@ -315,6 +315,29 @@ UNSTARTED(goes_on_for_those_of_a_batch_who_want_it)
 	cr_expect_eq(metric_here(CANCELLED), 1 + 2);
 }
 
+UNSTARTED(lets_nobody_wait_for_those_who_came_later)
+{
+	static const char *const one_each[] = { "--batches-in-flight", "1", "--batch-max", "1",
+						NULL };
+	const struct job_result *results[5];
+	struct tally_job_id ids[5];
+
+	init(one_each);
+	service_start_jobs(&service);
+	struct tally_job_id before = jobs_send_slow(&jobs, "before", 60000);
+	SERVICE_AWAIT(metric_here(RUNNING) == 1);
+	for (int i = 0; i < 5; i++) /* the third is of another dataset */
+		ids[i] = i == 2
+			     ? jobs_send_slow(&jobs, "c", 1)
+			     : jobs_send_echo(&jobs, (const char *[]){ "a", "b", "", "d", "e" }[i]);
+	SERVICE_AWAIT(metric_here(OPEN) == 6);
+	jobs_cancel(&jobs, &before);
+	for (int i = 0; i < 5; i++)
+		results[i] = jobs_await(&jobs, &ids[i]);
+	for (int i = 0; i < 4; i++)
+		cr_expect_lt(results[i], results[i + 1], "in the order in which they came: %d", i);
+}
+
 JOBS(says_that_a_job_runs_when_it_has_for_a_second)
 {
 	struct tally_job_id id = jobs_send_slow(&jobs, "a", 2500);
