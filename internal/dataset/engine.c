@@ -10,6 +10,10 @@
 #include "base/own.h"
 #include "dataset/batch.h"
 
+/* Of a batch in the mean of what requests take. */
+#define MOST_WEIGHT  4
+#define TOTAL_WEIGHT 32
+
 struct range {
 	size_t first;
 	size_t n;
@@ -131,11 +135,13 @@ answer_batch(struct engine_run *run, const struct batch *batch, enum whom whom)
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-/* Failures that one request may have caused for the others of its batch. */
+/* Failures that one request, or their number, may have caused for the others of the batch.  The
+ * server's own limit for a query has a code; where the wait of the batch ran out there is none. */
 static bool
-may_be_one_request(tally_status status)
+may_be_one_request(const struct batch *batch)
 {
-	return status == TALLY_SOURCE_ERROR || status == TALLY_TOO_LARGE;
+	return batch->status == TALLY_SOURCE_ERROR || batch->status == TALLY_TOO_LARGE
+	       || (batch->status == TALLY_DEADLINE_EXCEEDED && batch->err.sqlstate[0] != '\0');
 }
 
 /* A failure as the requests are told of it. */
@@ -181,7 +187,7 @@ fail_batch(struct engine_run *run)
 	struct tally_error err = public_error(run, batch);
 
 	batch_stop(batch);
-	if (!may_be_one_request(batch->status)) {
+	if (!may_be_one_request(batch)) {
 		fail_all(run, batch, &err);
 	} else if (range.n > 1) {
 		push(run, range.first + range.n / 2, range.n - range.n / 2);
@@ -216,20 +222,44 @@ on_step(void *ctx, const struct engine_step *step)
 static size_t
 room(const struct engine_run *run)
 {
-	size_t each = run->plan->request_bytes;
-	size_t n = each > 0 ? run->limits.batch_bytes / 4 * 3 / each : run->n;
+	const struct plan *plan = run->plan;
+	size_t total = run->limits.batch_bytes;
+	size_t left = total > plan->shared_bytes ? total - plan->shared_bytes : 0;
+	size_t n = plan->request_bytes > 0 ? left / 4 * 3 / plan->request_bytes : run->n;
 
 	return n > 0 ? n : 1;
 }
 
-/* The mean of the last batches; one request past the budget was never joined, and so says nothing
- * of the others. */
+/* Of steps without keys, whose rows are as many for one request as for all. */
+static size_t
+shared_bytes(const struct batch *batch)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < batch->plan->definition->n_steps; i++) {
+		const struct rows *rows = batch->working.rows[1 + i];
+
+		if (rows && batch->plan->steps[i].sql->n_keys == 0)
+			bytes += rows->used_bytes;
+	}
+	return bytes;
+}
+
+/* The mean of the last batches, of which those of few requests count less: one says little of the
+ * others, and one past the budget, which was never joined, nothing. */
 static void
 note_bytes(struct plan *plan, const struct batch *batch)
 {
-	size_t each = working_bytes(&batch->working) / batch->working.n_requests;
+	size_t n = batch->working.n_requests;
+	size_t weight = n < MOST_WEIGHT ? n : MOST_WEIGHT;
+	size_t shared = shared_bytes(batch);
+	size_t each = (working_bytes(&batch->working) - shared) / n;
 
-	plan->request_bytes = plan->request_bytes > 0 ? (7 * plan->request_bytes + each) / 8 : each;
+	plan->shared_bytes = shared;
+	if (plan->request_bytes == 0 && weight == MOST_WEIGHT)
+		plan->request_bytes = each;
+	plan->request_bytes =
+	    ((TOTAL_WEIGHT - weight) * plan->request_bytes + weight * each) / TOTAL_WEIGHT;
 }
 
 /* The next range, or as much of it as there is room for. */

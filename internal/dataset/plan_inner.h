@@ -59,9 +59,9 @@ struct plan_step {
 	struct cache *cache;        /* of rows by key; NULL without "cache" */
 };
 
-/* A column of the answer. */
 #define PLAN_LITERAL_BLOCK 16 /* literals are copied in blocks of so many bytes */
 
+/* A column of the answer. */
 struct plan_output {
 	const struct definition_column *column;
 	struct plan_ref ref;           /* of the column, or of the function's argument */
@@ -89,6 +89,7 @@ struct plan {
 	struct plan_ref *group;      /* definition->n_group */
 	bool is_ready;
 	size_t request_bytes; /* what a request took of a batch lately; 0: not known */
+	size_t shared_bytes;  /* what those steps took that no request has keys for */
 	/* of a description under way */
 	int64_t deadline_ms;
 	plan_described_fn *done;

@@ -116,6 +116,33 @@ Test(faults, one_bad_request_of_many_costs_a_logarithm_of_queries)
 	rig_free(rig);
 }
 
+/* The server's own limit for a query, which many requests pass together, and 66 alone. */
+static tally_status
+take_too_long(void *ctx, const struct source_query *query, struct tally_error *err)
+{
+	if (query->arguments[0].n <= 2 && refuse_66(ctx, query, err) == TALLY_OK)
+		return TALLY_OK;
+	(void)tally_fail(err, TALLY_DEADLINE_EXCEEDED, "statement timeout");
+	memcpy(err->sqlstate, "57014", 6);
+	return TALLY_DEADLINE_EXCEEDED;
+}
+
+Test(faults, a_query_past_the_servers_limit_fails_nobody_else)
+{
+	static const char *const logins[] = { "ann", "bob", "cyd", "dan", NULL };
+	struct canned_statement statements[2];
+
+	fill(statements, 0);
+	statements[1].check = take_too_long;
+	struct rig *rig = rig_of(statements, logins);
+	rig_run(rig);
+	cr_expect_str_eq(rig_data(rig, 0), ann);
+	cr_expect_str_eq(rig_data(rig, 1), bob);
+	cr_expect_str_eq(rig_data(rig, 2), "[]");
+	cr_expect_str_eq(rig_data(rig, 3), "deadline_exceeded");
+	rig_free(rig);
+}
+
 static tally_status
 refuse_all(void *ctx, const struct source_query *query, struct tally_error *err)
 {
@@ -340,6 +367,71 @@ Test(faults, a_batch_is_no_larger_than_what_lately_fitted)
 	cr_expect_gt(ask_for_hundreds(rig, &table, true), 4u);
 	cr_expect_eq(ask_for_hundreds(rig, &table, false), 5u,
 		     "one that never fits counts for none");
+	rig_free(rig);
+}
+
+/* Asks for one key of so many rows. */
+static void
+ask_for(struct rig *rig, int k)
+{
+	char text[16];
+
+	rig_clear(rig);
+	(void)snprintf(text, sizeof text, "k=%d", k);
+	rig_request(rig, text);
+	rig_run(rig);
+}
+
+Test(faults, one_large_request_makes_the_batches_of_others_no_smaller)
+{
+	struct canned_statement table = { .tag = "table",
+					  .columns = "k int, v int",
+					  .answer = answer_by_key };
+	struct rig *rig = rig_new(counted, &table, 1);
+
+	rig->limits.batch_bytes = 4000 * (2 * sizeof(struct value) + 8) + 64;
+	ask_for(rig, 3900);
+	cr_expect_eq(ask_for_hundreds(rig, &table, false), 2u, "16 that fit, and their like");
+	ask_for(rig, 3900);
+	cr_expect_leq(ask_for_hundreds(rig, &table, false), 3u);
+	rig_free(rig);
+}
+
+/* Rows that come whoever asks: 900 of them. */
+static tally_status
+answer_all_alike(void *ctx, const struct source_query *query, struct rows *rows)
+{
+	struct value *cells;
+
+	(void)ctx;
+	(void)query;
+	for (int i = 0; i < 900; i++) {
+		if (rows_add(rows, &cells) != TALLY_OK)
+			return TALLY_NO_MEMORY;
+		cells[0] = (struct value){ .type = TALLY_INT, .state = VALUE_SET, .i = i };
+	}
+	return TALLY_OK;
+}
+
+Test(faults, rows_that_all_share_make_no_batch_smaller)
+{
+	struct canned_statement tables[] = {
+		{ .tag = "table", .columns = "k int, v int", .answer = answer_by_key    },
+		{ .tag = "all",   .columns = "w int",        .answer = answer_all_alike },
+	};
+	struct rig *rig = rig_new("-- dataset t: t\n-- param k int\n-- column n int = count(*)\n"
+				  "-- step a on db1 by k\ntable :k;\n-- step b on db2\nall;\n",
+				  tables, COUNT(tables));
+
+	/* Half as much again as they take. */
+	rig->limits.batch_bytes = 900 * (sizeof(struct value) + 8) / 2 * 3;
+	for (int i = 0; i < 8; i++)
+		rig_request(rig, i == 3 ? "k=1" : "k=0");
+	for (unsigned i = 1; i <= 8; i++) {
+		rig_run(rig);
+		cr_expect_str_eq(rig_data(rig, 3), "[{\"n\":900}]");
+		cr_expect_eq(tables[1].n_calls, i);
+	}
 	rig_free(rig);
 }
 
