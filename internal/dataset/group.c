@@ -388,20 +388,6 @@ aggregate(const struct column *column)
 	return status;
 }
 
-/* "default V" of the file, in place of null. */
-static void
-fill_in(const struct column *column)
-{
-	const struct value *fallback = &column->output->column->fallback;
-
-	if (fallback->state != VALUE_SET)
-		return;
-	for (size_t i = 0; i < column->grouping->n_groups; i++) {
-		if (cell_of(column, i)->state == VALUE_NULL)
-			*cell_of(column, i) = *fallback;
-	}
-}
-
 static tally_status
 make_rows(struct grouping *grouping, size_t limit_bytes)
 {
@@ -418,8 +404,6 @@ make_rows(struct grouping *grouping, size_t limit_bytes)
 		struct column column = { grouping, &grouping->plan->outputs[i], i };
 
 		status = aggregate(&column);
-		if (status == TALLY_OK)
-			fill_in(&column);
 	}
 	return status;
 }

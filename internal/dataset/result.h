@@ -24,15 +24,22 @@ struct result result_of(const struct working *working, size_t first_line, size_t
 /* Releases what the result owns. */
 void result_fini(struct result *result);
 
-/* The value of a row and a column of the answer; borrowed. */
+/* The value of a row and a column of the answer; in place of null what the file says; borrowed. */
 static inline const struct value *
 result_value(const struct result *result, size_t row, size_t output)
 {
+	const struct plan_output *column = &result->plan->outputs[output];
+	const struct value *value;
+
 	if (result->grouped)
-		return rows_cell(result->grouped, row, output);
-	return working_value(result->working,
-			     working_line(result->working, result->first_line + row),
-			     result->plan->outputs[output].ref);
+		value = rows_cell(result->grouped, row, output);
+	else
+		value = working_value(result->working,
+				      working_line(result->working, result->first_line + row),
+				      column->ref);
+	if (value->state == VALUE_NULL && column->column->fallback.state == VALUE_SET)
+		return &column->column->fallback;
+	return value;
 }
 
 /* Order of output, nulls last; values that are equal but written differently (1.1 and 1.10) follow

@@ -214,6 +214,13 @@ static const struct single singles[] = {
 	  { "k=a", "k=b" },
 	  { "[{\"n\":3,\"m\":\"z\"},{\"n\":3,\"m\":null},{\"n\":1,\"m\":\"x\"}]",
 	  "[{\"n\":null,\"m\":\"a\"},{\"n\":null,\"m\":null}]" } },
+	/* in place of null, also where "keep" found nothing and in the order */
+	{ ONE_PARAM "-- column n int default 5\n-- column m text null default 'none'\n-- order n\n",
+	  "by k keep\ntable :k;", "k text, n int, m text",
+	  { "a|9|x", "a|~|~", "a|1|z" },
+	  { "k=a", "k=b" },
+	  { "[{\"n\":1,\"m\":\"z\"},{\"n\":5,\"m\":\"none\"},{\"n\":9,\"m\":\"x\"}]",
+	  "[{\"n\":5,\"m\":\"none\"}]" } },
 	/* types */
 	{ ONE_PARAM "-- column a float\n-- column b bool\n-- column c date\n-- column d timestamp\n"
 	  "-- column e timestamptz\n-- column f uuid\n-- column g decimal\n", BY_K,
