@@ -122,6 +122,10 @@ void definition_free(struct definition *definition);
 const struct definition_sql *
 definition_sql_for(const struct definition_step *step, const char *kind);
 
+/* The parameter of a name, or NULL. */
+const struct definition_param *
+definition_param_find(const struct definition *definition, const char *name);
+
 /* The index of a name among those after "by"; SIZE_MAX without one. */
 size_t definition_find_key(const struct definition_sql *sql, const char *name);
 

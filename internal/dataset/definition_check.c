@@ -120,6 +120,10 @@ check_period(struct builder *builder, const struct definition_step *step,
 		status = check_end(builder, sql, period->to, &to);
 	if (status != TALLY_OK)
 		return status;
+	if (from == to)
+		return builder_wrong(builder, sql->line,
+				     "within %s: %s cannot be both ends of a period",
+				     period->column, period->from);
 	if (from->type != to->type)
 		return builder_wrong(builder, sql->line, "within %s: %s is %s, and %s is %s",
 				     period->column, period->from, tally_type_name(from->type),

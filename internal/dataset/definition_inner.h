@@ -91,8 +91,4 @@ void definition_step_fini(struct definition_step *step);
 /* Whether values of a type lie between others: numbers and times. */
 bool definition_has_range(enum tally_type type);
 
-/* The parameter of a name, or NULL. */
-const struct definition_param *
-definition_param_find(const struct definition *definition, const char *name);
-
 #endif

@@ -272,10 +272,12 @@ params_value(const struct params *params, size_t index)
 	return &params->values[index];
 }
 
-/* As value_equal, but 1.10 is not 1.1: an answer may show the parameter as it was written. */
-static bool
-is_same(const struct value *a, const struct value *b)
+bool
+params_same(const struct params *params, const struct params *others, size_t index)
 {
+	const struct value *a = &params->values[index];
+	const struct value *b = &others->values[index];
+
 	if (!value_equal(a, b))
 		return false;
 	return a->type != TALLY_DECIMAL || a->state != VALUE_SET
@@ -286,7 +288,7 @@ bool
 params_equal(const struct params *a, const struct params *b)
 {
 	for (size_t i = 0; i < a->definition->n_params; i++) {
-		if (!is_same(&a->values[i], &b->values[i]))
+		if (!params_same(a, b, i))
 			return false;
 	}
 	return true;

@@ -61,7 +61,11 @@ const struct definition *params_definition(const struct params *params);
 /* The value of the parameter at index (order of the definition); borrowed. */
 const struct value *params_value(const struct params *params, size_t index);
 
-/* Whether two sets of the same definition are equal, value by value. */
+/* Whether two sets of the same definition have the same value at index.  1.10 is not 1.1: an answer
+ * may show the parameter as it was written. */
+bool params_same(const struct params *params, const struct params *others, size_t index);
+
+/* Whether two sets of the same definition are the same, value by value. */
 bool params_equal(const struct params *a, const struct params *b);
 
 /* A hash: equal parameters have equal hashes. */

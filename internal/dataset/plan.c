@@ -60,14 +60,11 @@ find_source(const struct plan_sources *sources, const char *name)
 	return NULL;
 }
 
-static size_t
-find_param(const struct definition *definition, const char *name)
+/* The number of a parameter, which the definition has. */
+static uint16_t
+param_number(const struct definition *definition, const char *name)
 {
-	for (size_t i = 0; i < definition->n_params; i++) {
-		if (strcmp(definition->params[i].name, name) == 0)
-			return i;
-	}
-	return SIZE_MAX;
+	return (uint16_t)(definition_param_find(definition, name) - definition->params);
 }
 
 bool
@@ -79,21 +76,16 @@ plan_param_may_be_null(const struct plan *plan, size_t param)
 }
 
 /* A name that is no key is a parameter: an end of the period, or the same for a whole batch. */
-static tally_status
-bind_param(struct plan *plan, struct plan_step *step, size_t i, struct tally_error *err)
+static void
+bind_param(struct plan *plan, struct plan_step *step, size_t i)
 {
 	const struct definition_period *period = &step->sql->period;
 	const char *name = step->sql->binds[i];
-	size_t param = find_param(plan->definition, name);
+	uint16_t param = param_number(plan->definition, name);
 
-	if (param == SIZE_MAX)
-		return tally_fail(err, TALLY_WRONG_DEFINITION,
-				  "%s: step %s uses :%s, which is no parameter: a column of an "
-				  "earlier step is named after \"by\"",
-				  step->where, step->definition->name, name);
 	step->binds[i].type = plan->definition->params[param].type;
 	step->binds[i].may_be_null = plan_param_may_be_null(plan, param);
-	step->bind_from[i].index = (uint16_t)param;
+	step->bind_from[i].index = param;
 	if (period->column && strcmp(name, period->from) == 0)
 		step->bind_from[i].kind = PLAN_BIND_FROM;
 	else if (period->column && strcmp(name, period->to) == 0)
@@ -101,12 +93,11 @@ bind_param(struct plan *plan, struct plan_step *step, size_t i, struct tally_err
 	step->binds[i].may_be_nearest = step->bind_from[i].kind != PLAN_BIND_PARAM;
 	if (step->bind_from[i].kind == PLAN_BIND_PARAM)
 		plan->scalars |= UINT32_C(1) << param;
-	return TALLY_OK;
 }
 
 /* Each :name of the statement; the type of a key is known when the step is described. */
-static tally_status
-bind_names(struct plan *plan, struct plan_step *step, struct tally_error *err)
+static void
+bind_names(struct plan *plan, struct plan_step *step)
 {
 	for (size_t i = 0; i < step->sql->n_binds; i++) {
 		const char *name = step->sql->binds[i];
@@ -114,15 +105,12 @@ bind_names(struct plan *plan, struct plan_step *step, struct tally_error *err)
 
 		step->binds[i] = (struct source_bind){ .name = name };
 		if (key == SIZE_MAX) {
-			tally_status status = bind_param(plan, step, i, err);
-			if (status != TALLY_OK)
-				return status;
+			bind_param(plan, step, i);
 			continue;
 		}
 		step->binds[i].is_array = true;
 		step->bind_from[i] = (struct plan_bind){ PLAN_BIND_KEY, (uint16_t)key };
 	}
-	return TALLY_OK;
 }
 
 static void
@@ -132,8 +120,8 @@ bind_period(const struct plan *plan, struct plan_step *step)
 
 	if (!period->column)
 		return;
-	step->period.from = (uint16_t)find_param(plan->definition, period->from);
-	step->period.to = (uint16_t)find_param(plan->definition, period->to);
+	step->period.from = param_number(plan->definition, period->from);
+	step->period.to = param_number(plan->definition, period->to);
 }
 
 static tally_status
@@ -184,27 +172,7 @@ init_step(struct plan *plan, struct plan_step *step, const struct definition_ste
 			return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	}
 	bind_period(plan, step);
-	return bind_names(plan, step, err);
-}
-
-/* The first step can only be by parameters; later ones are looked at when types are known. */
-static tally_status
-check_first_step(const struct plan *plan, struct tally_error *err)
-{
-	const struct definition *definition = plan->definition;
-
-	if (definition->n_steps == 0)
-		return tally_fail(err, TALLY_WRONG_DEFINITION, "%s:1: there is no step",
-				  definition->file);
-	const struct plan_step *first = &plan->steps[0];
-
-	for (size_t i = 0; i < first->sql->n_keys; i++) {
-		if (find_param(definition, first->sql->keys[i]) == SIZE_MAX)
-			return tally_fail(err, TALLY_WRONG_DEFINITION,
-					  "%s: step %s is by %s, which is no parameter",
-					  first->where, first->definition->name,
-					  first->sql->keys[i]);
-	}
+	bind_names(plan, step);
 	return TALLY_OK;
 }
 
@@ -293,9 +261,6 @@ plan_new(const struct definition *definition, const struct plan_sources *sources
 		if (status != TALLY_OK)
 			return status;
 	}
-	tally_status status = check_first_step(plan, err);
-	if (status != TALLY_OK)
-		return status;
 	*out_plan = TAKE(plan);
 	return TALLY_OK;
 }
@@ -338,7 +303,7 @@ plan_same_batch(const struct plan *plan, const struct params *a, const struct pa
 	for (size_t i = 0; i < plan->definition->n_params; i++) {
 		bool is_scalar = plan->scalars >> i & 1;
 
-		if (is_scalar && !value_equal(params_value(a, i), params_value(b, i)))
+		if (is_scalar && !params_same(a, b, i))
 			return false;
 	}
 	return true;

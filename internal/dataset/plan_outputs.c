@@ -21,16 +21,6 @@ bind_group(struct plan *plan, struct tally_error *err)
 	return TALLY_OK;
 }
 
-static bool
-is_in_group(const struct plan *plan, struct plan_ref ref)
-{
-	for (size_t i = 0; i < plan->definition->n_group; i++) {
-		if (plan->group[i].step == ref.step && plan->group[i].column == ref.column)
-			return true;
-	}
-	return false;
-}
-
 static const char *
 function_name(enum definition_function function)
 {
@@ -73,10 +63,6 @@ check_plain(const struct plan *plan, const struct plan_name *name,
 {
 	const char *file = plan->definition->file;
 
-	if (plan->definition->is_grouped && !is_in_group(plan, name->ref))
-		return tally_fail(err, TALLY_WRONG_DEFINITION,
-				  "%s:%d: column %s is neither grouped nor aggregated", file,
-				  column->line, column->name);
 	if (name->type == column->type)
 		return TALLY_OK;
 	const char *example = name->type == TALLY_DECIMAL ? "sum(n)" : column->name;

@@ -406,6 +406,11 @@ Test(params, are_equal_value_by_value_and_as_they_are_written)
 	cr_expect_eq(params_hash(zoned), params_hash(utc));
 	params_free(zoned);
 	params_free(utc);
+	struct params *one = MAKE("i=1.1"), *other = MAKE("i=1.10");
+	cr_expect_not(params_same(one, other, 8), "an answer may show it");
+	cr_expect(params_same(one, other, 0));
+	params_free(one);
+	params_free(other);
 }
 
 /* Declares the parameters of a vector, last first: the fingerprint sorts them itself. */
