@@ -65,9 +65,10 @@ struct engine_limits {
 	char trace_id[33];   /* given to every query: of the first request of many; "": none */
 };
 
-/* Runs a ready plan for n distinct requests (parameters are borrowed until their on_answer).  After TALLY_OK
- * on_answer comes n times and on_end once; *out_run is NULL when on_end came before the return.
- * The requests are of one batch (plan_same_batch).  TALLY_NO_MEMORY: nothing was started. */
+/* Runs a ready plan for n distinct requests (parameters are borrowed until their on_answer).  After
+ * TALLY_OK on_answer comes n times and on_end once; *out_run is NULL when on_end came before the
+ * return.  The requests are of one batch (plan_same_batch).  TALLY_NO_MEMORY: nothing was
+ * started. */
 TALLY_MUST_CHECK tally_status engine_start(struct plan *plan, const struct params *const *requests,
 					   size_t n, const struct engine_limits *limits,
 					   const struct engine_events *events,
