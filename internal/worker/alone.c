@@ -93,9 +93,10 @@ hear(struct lane *lane)
 {
 	struct lane_alone *alone = &lane->alone;
 
+	/* First the news, which is written last: who reads that all is over sees that it ended. */
+	int news = atomic_exchange(&alone->news, LANE_NO_NEWS);
 	if (atomic_exchange(&alone->has_ended, false) && alone->state == LANE_RUNS)
 		alone->state = LANE_ENDS;
-	int news = atomic_exchange(&alone->news, LANE_NO_NEWS);
 	if (news == KAFKA_BEGUN && alone->state == LANE_BEGINS) {
 		go(lane);
 	} else if (news == KAFKA_GONE && alone->state == LANE_BEGINS) {

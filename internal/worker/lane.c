@@ -146,8 +146,10 @@ start_thread(struct lane *lane, struct tally_error *err)
 	solo_join(lane->options.solo, lane->options.seat, lane_on_floor, lane);
 	int error = pthread_create(&lane->thread, NULL, run_thread, lane);
 
-	if (error != 0)
+	if (error != 0) {
+		watchdog_remove(lane->options.watchdog, &lane->watched);
 		return tally_fail(err, TALLY_INTERNAL_ERROR, "no thread: %s", strerror(error));
+	}
 	lane->has_thread = true;
 	return TALLY_OK;
 }

@@ -131,7 +131,8 @@ solo_enter(struct solo *solo, int seat, int64_t now_ms)
 	struct seat *own = &solo->seats[seat];
 
 	pthread_mutex_lock(&solo->lock);
-	bool may_enter = own->has_turn || !is_closed(solo, now_ms);
+	bool has_turn = own->has_turn && now_ms < solo->turn_until_ms;
+	bool may_enter = has_turn || !is_closed(solo, now_ms);
 	if (may_enter)
 		own->is_inside = true;
 	own->has_turn = false;

@@ -137,6 +137,7 @@ Test(solo, who_was_refused_and_does_not_come_holds_up_nobody_for_long)
 	solo_give(solo, JOBS, 2);
 	cr_expect_not(solo_take(solo, JOBS, 1 + SOLO_TURN_MS));
 	cr_expect(solo_take(solo, JOBS, 2 + SOLO_TURN_MS));
+	cr_expect_not(solo_enter(solo, SYNC, 3 + SOLO_TURN_MS), "its turn is over");
 	stop(solo);
 }
 
