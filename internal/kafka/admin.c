@@ -19,16 +19,6 @@ open_client(const struct kafka_config *config, rd_kafka_t **out_client, struct t
 	return status == TALLY_OK ? client_new(RD_KAFKA_PRODUCER, conf, out_client, err) : status;
 }
 
-static int
-count_partitions(const struct rd_kafka_metadata *metadata, const char *topic)
-{
-	for (int i = 0; i < metadata->topic_cnt; i++) {
-		if (strcmp(metadata->topics[i].topic, topic) == 0 && !metadata->topics[i].err)
-			return metadata->topics[i].partition_cnt;
-	}
-	return 0;
-}
-
 static tally_status
 look(const struct kafka_config *config, rd_kafka_t *client, const struct tally_topic *topics,
      struct kafka_topic_report *reports, size_t n, struct tally_error *err)
@@ -39,7 +29,7 @@ look(const struct kafka_config *config, rd_kafka_t *client, const struct tally_t
 	    != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return client_no_broker(config, KAFKA_ADMIN_MS, err);
 	for (size_t i = 0; i < n; i++) {
-		int partitions = count_partitions(metadata, topics[i].name);
+		int partitions = client_count_partitions(metadata, topics[i].name);
 
 		reports[i] = (struct kafka_topic_report){
 			.topic = &topics[i],

@@ -47,14 +47,10 @@ count_partitions(struct kafka_browse *browse, const struct kafka_config *config,
 {
 	const struct rd_kafka_metadata *metadata;
 
-	/* All topics: asking for one that is not there may create it. */
 	if (rd_kafka_metadata(browse->client, 1, NULL, &metadata, KAFKA_ADMIN_MS)
 	    != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return client_no_broker(config, KAFKA_ADMIN_MS, err);
-	for (int i = 0; i < metadata->topic_cnt; i++) {
-		if (strcmp(metadata->topics[i].topic, topic) == 0 && !metadata->topics[i].err)
-			browse->n_partitions = metadata->topics[i].partition_cnt;
-	}
+	browse->n_partitions = client_count_partitions(metadata, topic);
 	rd_kafka_metadata_destroy(metadata);
 	if (browse->n_partitions == 0)
 		return tally_fail(err, TALLY_NOT_FOUND,

@@ -126,3 +126,13 @@ kafka_config_check(const struct kafka_config *config, struct tally_error *err)
 		rd_kafka_conf_destroy(conf);
 	return status;
 }
+
+int
+client_count_partitions(const struct rd_kafka_metadata *metadata, const char *topic)
+{
+	for (int i = 0; i < metadata->topic_cnt; i++) {
+		if (strcmp(metadata->topics[i].topic, topic) == 0 && !metadata->topics[i].err)
+			return metadata->topics[i].partition_cnt;
+	}
+	return 0;
+}

@@ -28,6 +28,10 @@ TALLY_MUST_CHECK tally_status client_new(rd_kafka_type_t type, rd_kafka_conf_t *
  * kind of client.  The same properties are given to all clients of a process. */
 bool client_is_noise(const char *facility, const char *text);
 
+/* The partitions of a topic in the metadata of all topics (asking for one that is not there may
+ * create it); 0: there is none. */
+int client_count_partitions(const struct rd_kafka_metadata *metadata, const char *topic);
+
 /* Says "no broker answers at ..." */
 tally_status
 client_no_broker(const struct kafka_config *config, int timeout_ms, struct tally_error *err);

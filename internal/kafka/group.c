@@ -5,20 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #define FETCH_WAIT_MS    100
 #define GATHER_BYTES     "65536"
 #define GATHER_QUEUE_KIB "6144" /* who gathers has time: it need not be far ahead */
-
-int64_t
-group_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void
 group_log(struct kafka_group *group, int level, const char *text)
@@ -120,7 +110,7 @@ choose_writer(struct kafka_group *group)
 	uint64_t bits;
 
 	if (getrandom(&bits, sizeof bits, 0) != sizeof bits)
-		bits = (uint64_t)group_now_ms() ^ (uint64_t)(uintptr_t)group;
+		bits = (uint64_t)clock_mono_ms() ^ (uint64_t)(uintptr_t)group;
 	(void)snprintf(group->writer, sizeof group->writer, "%016llx", (unsigned long long)bits);
 }
 
@@ -143,7 +133,8 @@ kafka_group_start(const struct kafka_config *config, const struct kafka_group_op
 	pthread_cond_init(&group->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	group->topic = strdup(options->topic);
-	status = group->topic ? open_client(group, err) : TALLY_NO_MEMORY;
+	status = group->topic ? open_client(group, err)
+			      : tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	if (status == TALLY_OK)
 		status = subscribe(group, err);
 	if (status != TALLY_OK) {
@@ -157,7 +148,7 @@ kafka_group_start(const struct kafka_config *config, const struct kafka_group_op
 void
 group_wait(struct kafka_group *group, const bool *flag, int timeout_ms)
 {
-	int64_t at_ms = group_now_ms() + timeout_ms;
+	int64_t at_ms = clock_mono_ms() + timeout_ms;
 	struct timespec at = { at_ms / 1000, at_ms % 1000 * 1000000 };
 	int error = 0;
 

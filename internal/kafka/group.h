@@ -81,7 +81,8 @@ void kafka_group_back(struct kafka_group *group, int32_t partition, int64_t offs
 void kafka_group_resume(struct kafka_group *group);
 
 /* Takes no more messages, but stays a member, so that what is under way can be committed.  Returns
- * when no on_message can come any more. */
+ * when no on_message can come any more (the calls of librdkafka on the way end within ten
+ * seconds). */
 void kafka_group_quiesce(struct kafka_group *group);
 
 /* Commits what is done, leaves the group at once, joins the thread and frees the group; free its

@@ -7,6 +7,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "kafka/group_inner.h"
 
 #define ANSWER_MS 1000 /* how long a commit that is waited for may take */
@@ -26,7 +27,7 @@ struct questions {
 static int
 left_ms(const struct questions *questions)
 {
-	int64_t left = questions->until_ms - group_now_ms();
+	int64_t left = questions->until_ms - clock_mono_ms();
 
 	return left > 0 ? (int)left : 0;
 }
@@ -134,15 +135,30 @@ own(struct kafka_group *group, int32_t partition, int64_t start,
 		.next_offset = -1,
 		.start = start,
 		.refused_from = -1,
-		.heard_ms = group_now_ms(),
+		.heard_ms = clock_mono_ms(),
 		.again_until = -1,
 	};
+	if (!owned->offsets)
+		memory_exhausted("a partition"); /* without them its messages would be lost */
 	if (found)
 		probation_assign(&owned->probation, &before, found);
 	else
 		probation_init(&owned->probation);
 	if (partition >= group->end)
 		group->end = partition + 1;
+}
+
+void
+group_own_again(struct kafka_group *group, struct owned *owned, int64_t offset)
+{
+	const struct probation_found found = { .mark.offset = offset, .end = -1 };
+	bool is_held = owned->is_held;
+
+	group->epoch++;
+	own(group, owned->partition, offset, group_counts(group) ? &found : NULL);
+	owned->is_held = is_held;
+	group_tell_news(group);
+	group_note_settled(group);
 }
 
 static bool
@@ -173,7 +189,7 @@ static void
 own_counted(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
 {
 	struct probation_found *found = calloc((size_t)list->cnt + 1, sizeof *found);
-	struct questions questions = { .group = group, .until_ms = group_now_ms() + ASK_MS };
+	struct questions questions = { .group = group, .until_ms = clock_mono_ms() + ASK_MS };
 
 	if (!ask_committed(&questions, list))
 		group_log(group, LOG_WARNING,
@@ -204,7 +220,7 @@ own_counted(struct kafka_group *group, rd_kafka_topic_partition_list_t *list)
 static void
 own_uncounted(struct kafka_group *group, const rd_kafka_topic_partition_list_t *list)
 {
-	struct questions questions = { .group = group, .until_ms = group_now_ms() + ASK_MS };
+	struct questions questions = { .group = group, .until_ms = clock_mono_ms() + ASK_MS };
 
 	(void)!ask_committed(&questions, list); /* then nobody knows what was deleted */
 	pthread_mutex_lock(&group->lock);

@@ -98,7 +98,7 @@ static void
 look(struct kafka_group *group, int timeout_ms)
 {
 	struct commit *commit = &group->commit;
-	int64_t until_ms = group_now_ms() + timeout_ms;
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
 	int64_t left_ms = timeout_ms;
 
 	while (commit->is_under_way && left_ms >= 0) {
@@ -109,9 +109,9 @@ look(struct kafka_group *group, int timeout_ms)
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT)
 			take_answer(group, event);
 		rd_kafka_event_destroy(event);
-		left_ms = until_ms - group_now_ms();
+		left_ms = until_ms - clock_mono_ms();
 	}
-	if (commit->is_under_way && group_now_ms() - commit->sent_ms > GIVE_UP_MS)
+	if (commit->is_under_way && clock_mono_ms() - commit->sent_ms > GIVE_UP_MS)
 		settle(group, NULL);
 }
 
@@ -128,7 +128,7 @@ send_all(struct kafka_group *group)
 	rd_kafka_topic_partition_list_t *list = collect(group);
 	struct commit *commit = &group->commit;
 
-	commit->sent_ms = group_now_ms();
+	commit->sent_ms = clock_mono_ms();
 	if (!list)
 		return;
 	if (!commit->answers)
@@ -149,7 +149,7 @@ group_commit(struct kafka_group *group)
 		return;
 	/* What is urgent and fails comes again with all others. */
 	if (atomic_exchange(&group->is_urgent, false)
-	    || group_now_ms() - group->commit.sent_ms >= COMMIT_MS)
+	    || clock_mono_ms() - group->commit.sent_ms >= COMMIT_MS)
 		send_all(group);
 }
 
@@ -170,13 +170,13 @@ is_clean(struct kafka_group *group)
 bool
 group_commit_all(struct kafka_group *group, int timeout_ms)
 {
-	int64_t until_ms = group_now_ms() + timeout_ms;
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
 
 	look(group, timeout_ms);
 	if (group->commit.is_under_way)
 		return false;
 	send_all(group);
-	int64_t left_ms = until_ms - group_now_ms();
+	int64_t left_ms = until_ms - clock_mono_ms();
 	look(group, left_ms > 0 ? (int)left_ms : 0);
 	return is_clean(group);
 }

@@ -14,7 +14,7 @@
 void
 group_note_gap(struct kafka_group *group, struct owned *owned, int64_t from, int64_t to)
 {
-	int64_t now_ms = group_now_ms(), low, high;
+	int64_t now_ms = clock_mono_ms(), low, high;
 	char text[256];
 
 	if (owned->gap_ms > 0 && now_ms - owned->gap_ms < AGAIN_MS)

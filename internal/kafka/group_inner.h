@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "kafka/client.h"
 #include "kafka/group.h"
 #include "kafka/offsets.h"
@@ -72,7 +73,8 @@ struct kafka_group {
 	rd_kafka_queue_t *messages; /* on which the thread waits */
 	atomic_bool is_urgent;      /* somebody waits for a commit */
 	bool is_intake_full;        /* the poll thread's */
-	int64_t looked_ms;          /* for stalls; the poll thread's */
+	int64_t looked_ms;          /* for stalls; the poll thread's, as what follows */
+	uint32_t looked_at;         /* partitions, one after the other */
 	bool has_quiesced;          /* the poll thread's; told to others below */
 	pthread_mutex_t lock;       /* guards everything below */
 	pthread_cond_t changed;     /* is_quiet, has_ended or is_settled */
@@ -86,9 +88,6 @@ struct kafka_group {
 	int32_t end; /* above all partitions that were ever ours; the poll thread writes it */
 	struct owned owned[MAX_PARTITION];
 };
-
-/* CLOCK_MONOTONIC. */
-int64_t group_now_ms(void);
 
 /* Frees a group whose thread has ended, or is the caller. */
 void group_free(struct kafka_group *group);
@@ -136,6 +135,11 @@ void group_look_for_room(struct kafka_group *group);
 /* librdkafka's news of the assignment; on the thread. */
 void group_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 			rd_kafka_topic_partition_list_t *list, void *opaque);
+
+/* A partition goes back to an offset: its log is shorter than what was read, as a leader without
+ * the last messages took over, or the topic was made again.  What was taken is not ours any more.
+ * With the lock held. */
+void group_own_again(struct kafka_group *group, struct owned *owned, int64_t offset);
 
 /* Nothing begins any more, and what is committed from now on says that this member leaves. */
 void group_leave_all(struct kafka_group *group, bool is_stuck);

@@ -1,3 +1,7 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <syslog.h>
+
 #include "kafka/group_inner.h"
 
 #define POLL_MS   50
@@ -43,23 +47,31 @@ is_wanted(struct kafka_group *group, const rd_kafka_message_t *message)
 	       && (owned->refused_from < 0 || message->offset <= owned->refused_from);
 }
 
-/* Notes it as under way.  *out_expected: the offset that it would have if nothing were missing; -1:
- * not known.  TALLY_FULL. */
+/* Of a message that is under way from now on. */
+struct admission {
+	int64_t expected; /* the offset that it would have if nothing were missing; -1: not known */
+	unsigned starts;
+	bool is_again; /* the log went back to it */
+};
+
+/* TALLY_FULL. */
 static tally_status
-admit(struct kafka_group *group, struct owned *owned, int64_t offset, int64_t *out_expected,
-      unsigned *out_starts)
+admit(struct kafka_group *group, struct owned *owned, int64_t offset, struct admission *out)
 {
 	tally_status status;
 
 	if (group->is_intake_full)
 		return TALLY_FULL;
 	pthread_mutex_lock(&group->lock);
+	out->is_again = offset < owned->next_offset;
+	if (out->is_again)
+		group_own_again(group, owned, offset);
 	status = offsets_take(owned->offsets, offset);
 	if (status == TALLY_OK) {
-		*out_expected = owned->next_offset >= 0 ? owned->next_offset : owned->start;
+		out->expected = owned->next_offset >= 0 ? owned->next_offset : owned->start;
 		owned->next_offset = offset + 1;
-		*out_starts = probation_take(&owned->probation, offset);
-		owned->n_suspects += *out_starts > 0;
+		out->starts = probation_take(&owned->probation, offset);
+		owned->n_suspects += out->starts > 0;
 	}
 	owned->is_full = owned->is_full || offsets_is_full(owned->offsets);
 	pthread_mutex_unlock(&group->lock);
@@ -67,22 +79,35 @@ admit(struct kafka_group *group, struct owned *owned, int64_t offset, int64_t *o
 }
 
 static void
+tell_again(struct kafka_group *group, const rd_kafka_message_t *message)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof text,
+		       "%s: partition %" PRId32 " of %s went back to offset %" PRId64
+		       ": what follows is done again",
+		       group->options.group, message->partition, group->topic, message->offset);
+	group_log(group, LOG_WARNING, text);
+}
+
+static void
 take(struct kafka_group *group, rd_kafka_message_t *message)
 {
 	struct owned *owned = &group->owned[message->partition];
-	int64_t expected = -1;
-	unsigned starts = 0;
+	struct admission admission = { .expected = -1 };
 
-	if (admit(group, owned, message->offset, &expected, &starts) != TALLY_OK) {
+	if (admit(group, owned, message->offset, &admission) != TALLY_OK) {
 		refuse(group, owned, message);
 		return;
 	}
 	owned->refused_from = -1;
 	group_note_come(group, owned, message->offset);
 	group_hold(group, owned);
-	if (expected >= 0 && expected < message->offset)
-		group_note_gap(group, owned, expected, message->offset);
-	if (!hand_on(group, message, owned->epoch, starts)) {
+	if (admission.expected >= 0 && admission.expected < message->offset)
+		group_note_gap(group, owned, admission.expected, message->offset);
+	if (admission.is_again)
+		tell_again(group, message);
+	if (!hand_on(group, message, owned->epoch, admission.starts)) {
 		group->is_intake_full = true;
 		group_hold_all(group);
 	}
@@ -134,10 +159,10 @@ leave(struct kafka_group *group)
 {
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(group->client);
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(group->client, queue);
-	int64_t until_ms = group_now_ms() + LEAVE_MS;
+	int64_t until_ms = clock_mono_ms() + LEAVE_MS;
 
 	/* Messages come here too, which rd_kafka_queue_poll_callback would take for a mistake. */
-	while (!error && !rd_kafka_consumer_closed(group->client) && group_now_ms() < until_ms) {
+	while (!error && !rd_kafka_consumer_closed(group->client) && clock_mono_ms() < until_ms) {
 		rd_kafka_message_t *message = rd_kafka_consume_queue(queue, POLL_MS);
 
 		if (message)

@@ -31,6 +31,9 @@ read_again(struct kafka_group *group, struct owned *owned, int64_t from, int64_t
 	rd_kafka_error_destroy(rd_kafka_seek_partitions(group->client, list, 0));
 	rd_kafka_topic_partition_list_destroy(list);
 	owned->again_until = end;
+	/* What it was to go on with is gone: it would wait for that forever. */
+	if (owned->refused_from < from)
+		owned->refused_from = -1;
 }
 
 /* False when the broker does not say. */
@@ -63,14 +66,15 @@ look(struct kafka_group *group, struct owned *owned, int64_t now_ms)
 void
 group_look_for_stalls(struct kafka_group *group)
 {
-	int64_t now_ms = group_now_ms();
+	int64_t now_ms = clock_mono_ms();
 	bool is_told = true;
 
 	if (now_ms - group->looked_ms < TURN_MS)
 		return;
 	group->looked_ms = now_ms;
-	for (int32_t i = 0; i < group->end && is_told; i++) {
-		struct owned *owned = &group->owned[i];
+	/* One that is not answered for comes last the next time. */
+	for (int32_t n = group->end; n > 0 && is_told; n--) {
+		struct owned *owned = &group->owned[group->looked_at++ % group->end];
 
 		if (!owned->offsets || owned->is_held || owned->has_come) {
 			owned->has_come = false;

@@ -64,15 +64,11 @@ count_partitions(struct kafka_ranges *ranges, const char *topic, int64_t until_m
 	const struct rd_kafka_metadata *metadata;
 
 	*out_n = 0;
-	/* Of all topics: asking for one that is not there may create it. */
 	if (rd_kafka_metadata(ranges->client, 1, NULL, &metadata, left_ms(until_ms))
 	    != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return tally_fail(err, TALLY_KAFKA_UNAVAILABLE, "no Kafka broker answers at %s",
 				  ranges->config->brokers);
-	for (int i = 0; i < metadata->topic_cnt; i++) {
-		if (strcmp(metadata->topics[i].topic, topic) == 0 && !metadata->topics[i].err)
-			*out_n = metadata->topics[i].partition_cnt;
-	}
+	*out_n = client_count_partitions(metadata, topic);
 	rd_kafka_metadata_destroy(metadata);
 	if (*out_n == 0)
 		return tally_fail(err, TALLY_NOT_FOUND, "there is no topic %s", topic);

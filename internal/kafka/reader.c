@@ -139,7 +139,8 @@ kafka_reader_start(const struct kafka_config *config, const struct kafka_reader_
 	reader->on_message = options->on_message;
 	reader->ctx = options->ctx;
 	reader->topic = strdup(options->topic);
-	status = reader->topic ? open_client(reader, config, err) : TALLY_NO_MEMORY;
+	status = reader->topic ? open_client(reader, config, err)
+			       : tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	if (status == TALLY_OK) {
 		reader->has_thread =
 		    pthread_create(&reader->thread, NULL, read_partition, reader) == 0;

@@ -322,6 +322,41 @@ REAL(topic_faults, a_group_whose_messages_were_deleted_goes_on_at_the_first_that
 	cr_expect_eq(inbox.n, 30);
 }
 
+static bool
+take_three(void *ctx, struct kafka_message *message, uint64_t epoch)
+{
+	(void)inbox_add_group(ctx, message, epoch);
+	return inbox_count(ctx) != 3;
+}
+
+REAL(topic_faults, a_group_without_room_goes_on_when_what_it_refused_was_deleted)
+{
+	const struct kafka_group_options options = {
+		.group = broker.topic,
+		.topic = broker.topic,
+		.on_message = take_three,
+		.ctx = &inbox,
+		.max_uncommitted = 100,
+	};
+	rd_kafka_topic_partition_list_t *first = rd_kafka_topic_partition_list_new(1);
+	struct kafka_group *group = NULL;
+
+	rd_kafka_topic_partition_list_add(first, broker.topic, 0);
+	send_numbers(&broker, 0, 0, 20);
+	cr_assert_eq(kafka_group_start(&broker.config, &options, &group, &err), TALLY_OK);
+	AWAIT(inbox_count(&inbox) == 3);
+	/* As when it is assigned anew: then it is not paused. */
+	cr_assert_eq(rd_kafka_resume_partitions(group->client, first), RD_KAFKA_RESP_ERR_NO_ERROR);
+	rd_kafka_topic_partition_list_destroy(first);
+	AWAIT(group->owned[0].refused_from == 3);
+	delete_before(0, 10);
+	kafka_group_resume(group);
+	cr_assert(inbox_await(&inbox, 13, BROKER_PATIENCE_MS));
+	for (int i = 0; i < 10; i++)
+		cr_expect_eq(inbox.all[3 + i].number, 10 + i);
+	kafka_group_stop(group, 5000);
+}
+
 /* What librdkafka was known to do: it takes a partition for paused that nobody has paused. */
 BOTH(group_faults, a_partition_that_stands_still_is_read_again)
 {
@@ -340,6 +375,28 @@ BOTH(group_faults, a_partition_that_stands_still_is_read_again)
 	for (int i = 0; i < 10; i++)
 		cr_expect_eq(inbox.all[i].number, i);
 	cr_expect_eq(kafka_group_stalls(group), 1);
+	kafka_group_stop(group, 5000);
+	rd_kafka_topic_partition_list_destroy(first);
+}
+
+/* An unclean election, or a topic that was made again: here the place of reading is set back. */
+BOTH(group_faults, a_log_that_goes_back_is_done_again_from_there)
+{
+	rd_kafka_topic_partition_list_t *first = rd_kafka_topic_partition_list_new(1);
+	struct kafka_group *group = join_as(true);
+
+	rd_kafka_topic_partition_list_add(first, broker.topic, 0)->offset = 0;
+	send_numbers(&broker, 0, 0, 6);
+	cr_assert(inbox_await(&inbox, 6, BROKER_PATIENCE_MS));
+	done(group, 0, 2);
+	rd_kafka_error_t *error =
+	    rd_kafka_seek_partitions(group->client, first, BROKER_PATIENCE_MS);
+	cr_assert_null(error, "%s", rd_kafka_error_string(error));
+	cr_assert(inbox_await(&inbox, 12, BROKER_PATIENCE_MS));
+	for (int i = 0; i < 6; i++)
+		cr_expect_eq(inbox.all[6 + i].number, i);
+	done(group, 2, 12);
+	AWAIT(kafka_group_lag(group) == 0);
 	kafka_group_stop(group, 5000);
 	rd_kafka_topic_partition_list_destroy(first);
 }
