@@ -135,13 +135,12 @@ answer_batch(struct engine_run *run, const struct batch *batch, enum whom whom)
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-/* Failures that one request, or their number, may have caused for the others of the batch.  The
- * server's own limit for a query has a code; where the wait of the batch ran out there is none. */
+/* Failures that one request, or their number, may have caused for the others of the batch. */
 static bool
 may_be_one_request(const struct batch *batch)
 {
 	return batch->status == TALLY_SOURCE_ERROR || batch->status == TALLY_TOO_LARGE
-	       || (batch->status == TALLY_DEADLINE_EXCEEDED && batch->err.sqlstate[0] != '\0');
+	       || source_error_is_of_size(&batch->err);
 }
 
 /* A failure as the requests are told of it. */

@@ -190,7 +190,9 @@ start(struct ch_slot *slot, struct source_query *query)
 	struct clickhouse *clickhouse = slot->clickhouse;
 	struct source_outcome outcome = { .status = TALLY_OK };
 
-	if (loop_timer_set(clickhouse->loop, &slot->deadline, query->deadline_ms) != TALLY_OK)
+	int64_t until_ms = source_wait_until_ms(query, clickhouse->query_timeout_ms);
+
+	if (loop_timer_set(clickhouse->loop, &slot->deadline, until_ms) != TALLY_OK)
 		outcome.status = tally_fail(&outcome.err, TALLY_NO_MEMORY, "out of memory");
 	if (outcome.status == TALLY_OK)
 		outcome.status = begin_exchange(slot, query, &outcome.err);
@@ -238,7 +240,7 @@ try_again(struct ch_slot *slot, CURLcode code)
 	(void)snprintf(clickhouse->reason, sizeof clickhouse->reason, "%.255s",
 		       curl_easy_strerror(code));
 	if (clickhouse->down_since_ms == 0)
-		clickhouse->down_since_ms = slot->query->since_ms;
+		clickhouse->down_since_ms = slot->exchange.sent_us / 1000;
 	renew_patience(clickhouse);
 	return at_ms < gives_up_at_ms(clickhouse, slot->query)
 	       && loop_timer_set(clickhouse->loop, &slot->again, at_ms) == TALLY_OK;
@@ -305,11 +307,14 @@ static void
 on_deadline(void *ctx)
 {
 	struct ch_slot *slot = ctx;
+	const char *what;
 
-	if (slot->again.slot != 0)
+	if (slot->again.slot != 0) {
 		fail_unreachable(slot, TALLY_SOURCE_UNAVAILABLE);
-	else
-		abort_query(slot, TALLY_DEADLINE_EXCEEDED, "no answer before the deadline");
+		return;
+	}
+	tally_status status = source_late_status(slot->query, &what);
+	abort_query(slot, status, what);
 }
 
 static curl_socket_t

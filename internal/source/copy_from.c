@@ -24,6 +24,18 @@ fail_result(const struct copy_from *from, const PGresult *result, struct tally_e
 	return pg_error_of_describe(result, from->name, err);
 }
 
+/* False, and why, when the server does not take us. */
+static bool
+connect_as(struct copy_from *from, const struct pg_settings *settings, char *reason, size_t cap)
+{
+	PQfinish(from->pg);
+	from->pg = PQconnectdbParams(settings->keywords, settings->values, 1);
+	if (PQstatus(from->pg) == CONNECTION_OK)
+		return true;
+	pg_error_reason(from->pg, reason, cap);
+	return false;
+}
+
 tally_status
 copy_from_open(struct copy_from *from, const char *name, const char *url, struct tally_error *err)
 {
@@ -32,13 +44,11 @@ copy_from_open(struct copy_from *from, const char *name, const char *url, struct
 	char reason[256];
 
 	*from = (struct copy_from){ .name = name };
-	if (status == TALLY_OK) {
-		from->pg = PQconnectdbParams(settings.keywords, settings.values, 1);
-		if (PQstatus(from->pg) != CONNECTION_OK) {
-			pg_error_reason(from->pg, reason, sizeof reason);
+	if (status == TALLY_OK && !connect_as(from, &settings, reason, sizeof reason)) {
+		pg_settings_refused(&settings, reason);
+		if (!settings.is_plain || !connect_as(from, &settings, reason, sizeof reason))
 			status = tally_fail(err, TALLY_SOURCE_UNAVAILABLE,
 					    "%s cannot be reached: %s", name, reason);
-		}
 	}
 	pg_settings_fini(&settings);
 	return status;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 
 struct description {
@@ -28,6 +29,26 @@ bool
 source_is_description(const struct source_query *query)
 {
 	return query->done == on_described;
+}
+
+int64_t
+source_wait_until_ms(const struct source_query *query, int query_timeout_ms)
+{
+	int64_t silent_ms = clock_mono_ms() + query_timeout_ms + SOURCE_SILENCE_MS;
+
+	return query_timeout_ms > 0 && silent_ms < query->deadline_ms ? silent_ms
+								      : query->deadline_ms;
+}
+
+tally_status
+source_late_status(const struct source_query *query, const char **out_what)
+{
+	if (clock_mono_ms() >= query->deadline_ms) {
+		*out_what = "no answer before the deadline";
+		return TALLY_DEADLINE_EXCEEDED;
+	}
+	*out_what = "no answer, though the server's own limit for a query is over";
+	return TALLY_SOURCE_UNAVAILABLE;
 }
 
 void

@@ -21,6 +21,15 @@ source_deliver(struct source *source, struct source_query *query, struct source_
 void source_refuse(struct source *source, struct source_query *query, tally_status status,
 		   const char *what);
 
+#define SOURCE_SILENCE_MS 5000
+
+/* Until when a query that begins now is waited for: its deadline, or SOURCE_SILENCE_MS past the
+ * server's own limit (0: none), when nobody can be there any more who would answer. */
+int64_t source_wait_until_ms(const struct source_query *query, int query_timeout_ms);
+
+/* How a query ends that was waited for until then. */
+tally_status source_late_status(const struct source_query *query, const char **out_what);
+
 /* Describes a statement by way of source_query: as source_describe. */
 void source_describe_by_query(struct source *source, const struct source_statement *statement,
 			      int64_t deadline_ms, source_described_fn *done, void *ctx);

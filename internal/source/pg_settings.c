@@ -76,6 +76,8 @@ set_keywords(struct pg_settings *settings)
 	const char *options = settings->is_plain ? settings->plain_options : settings->options;
 	const char *const pairs[PG_KEYWORDS][2] = {
 		{ "gssencmode",                "disable"             },
+                { "tcp_user_timeout",          "30000"               },
+		{ "keepalives_idle",           "10"                  },
                 { "fallback_application_name", settings->application },
 		{ "dbname",                    settings->url         },
                 { "client_encoding",           "UTF8"                },

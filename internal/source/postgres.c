@@ -24,6 +24,7 @@ struct postgres {
 	char *name;
 	struct loop *loop;
 	struct pg_settings settings;
+	int query_timeout_ms;
 	uint64_t random;
 	size_t queue_max;
 	struct source_query_list waiting;
@@ -181,7 +182,9 @@ start(struct pg_slot *slot, struct source_query *query)
 {
 	struct postgres *postgres = slot->postgres;
 
-	if (loop_timer_set(postgres->loop, &slot->deadline, query->deadline_ms) != TALLY_OK) {
+	int64_t until_ms = source_wait_until_ms(query, postgres->query_timeout_ms);
+
+	if (loop_timer_set(postgres->loop, &slot->deadline, until_ms) != TALLY_OK) {
 		source_refuse(&postgres->source, query, TALLY_NO_MEMORY,
 			      "could not be asked: out of memory");
 		return;
@@ -283,7 +286,11 @@ on_down(void *ctx, bool was_up, const struct tally_error *err)
 static void
 on_deadline(void *ctx)
 {
-	abort_run(ctx, TALLY_DEADLINE_EXCEEDED, "no answer before the deadline");
+	struct pg_slot *slot = ctx;
+	const char *what;
+	tally_status status = source_late_status(slot->run.query, &what);
+
+	abort_run(slot, status, what);
 }
 
 static const struct pg_events connection_events = {
@@ -401,6 +408,7 @@ source_postgres_open(const struct source_options *options, struct source **out_s
 		return tally_fail(err, TALLY_NO_MEMORY, "out of memory");
 	postgres->source.ops = &postgres_ops;
 	postgres->loop = options->loop;
+	postgres->query_timeout_ms = options->query_timeout_ms;
 	postgres->queue_max = options->queue_max;
 	postgres->random = options->seed;
 	postgres->n_slots = options->connections;

@@ -39,6 +39,10 @@ struct source_shape {
 /* Frees the columns and the shape.  Accepts NULL. */
 void source_shape_free(struct source_shape *shape);
 
+/* Whether the server ended a query for what it takes, of time, memory or temporary files: a smaller
+ * one may do. */
+bool source_error_is_of_size(const struct tally_error *err);
+
 /* A statement: immutable, owned by a plan, alive for as long as any source may run it. */
 struct source_statement {
 	const char *sql;                 /* with $1 ... $n */

@@ -279,3 +279,25 @@ Test(postgres_faults, survives_a_server_that_freezes_and_one_that_starts_again)
 	cr_assert(await_connected(2));
 	expect_answer("SELECT 6::int8", 6);
 }
+
+/* A machine that is gone without a word, under a query whose callers have hours. */
+Test(postgres_faults, waits_a_while_past_the_servers_limit_and_no_longer)
+{
+	own = cluster_start();
+	struct asking asking;
+
+	open_at(own->url, 1, 10, 300);
+	expect_answer("SELECT 4::int8", 4);
+	cluster_signal(own, SIGSTOP);
+	int64_t from_ms = clock_mono_ms();
+	asking_init(&asking, "SELECT 1", NULL, 0, NULL);
+	asking.query.deadline_ms = from_ms + 3600000;
+	cr_expect_eq(asking_run(&asking, source, loop), TALLY_SOURCE_UNAVAILABLE);
+	cr_expect_geq(asking.ended_ms - from_ms, 300 + 5000);
+	cr_expect_lt(asking.ended_ms - from_ms, 300 + 5000 + LATE_MS);
+	cr_expect_not_null(strstr(asking.err.detail, "limit for a query is over"), "%s",
+			   asking.err.detail);
+	cluster_signal(own, SIGCONT);
+	cr_assert(await_connected(1));
+	expect_answer("SELECT 5::int8", 5);
+}

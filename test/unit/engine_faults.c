@@ -116,31 +116,47 @@ Test(faults, one_bad_request_of_many_costs_a_logarithm_of_queries)
 	rig_free(rig);
 }
 
-/* The server's own limit for a query, which many requests pass together, and 66 alone. */
+struct limit {
+	tally_status status;
+	const char *code;
+};
+
+/* The server's own limits for a query, which many requests pass together, and 66 alone. */
 static tally_status
 take_too_long(void *ctx, const struct source_query *query, struct tally_error *err)
 {
 	if (query->arguments[0].n <= 2 && refuse_66(ctx, query, err) == TALLY_OK)
 		return TALLY_OK;
-	(void)tally_fail(err, TALLY_DEADLINE_EXCEEDED, "statement timeout");
-	memcpy(err->sqlstate, "57014", 6);
-	return TALLY_DEADLINE_EXCEEDED;
+	const struct limit *limit = ctx;
+	(void)tally_fail(err, limit->status, "past a limit");
+	(void)snprintf(err->sqlstate, sizeof err->sqlstate, "%s", limit->code);
+	return limit->status;
 }
 
-Test(faults, a_query_past_the_servers_limit_fails_nobody_else)
+Test(faults, a_query_past_the_servers_limits_fails_nobody_else)
 {
 	static const char *const logins[] = { "ann", "bob", "cyd", "dan", NULL };
-	struct canned_statement statements[2];
+	static const struct limit limits[] = {
+		{ TALLY_DEADLINE_EXCEEDED,  "57014" },
+		{ TALLY_SOURCE_UNAVAILABLE, "53400" },
+		{ TALLY_SOURCE_UNAVAILABLE, "241"   },
+	};
 
-	fill(statements, 0);
-	statements[1].check = take_too_long;
-	struct rig *rig = rig_of(statements, logins);
-	rig_run(rig);
-	cr_expect_str_eq(rig_data(rig, 0), ann);
-	cr_expect_str_eq(rig_data(rig, 1), bob);
-	cr_expect_str_eq(rig_data(rig, 2), "[]");
-	cr_expect_str_eq(rig_data(rig, 3), "deadline_exceeded");
-	rig_free(rig);
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		struct canned_statement statements[2];
+		struct limit limit = limits[i];
+
+		fill(statements, 0);
+		statements[1].check = take_too_long;
+		statements[1].ctx = &limit;
+		struct rig *rig = rig_of(statements, logins);
+		rig_run(rig);
+		cr_expect_str_eq(rig_data(rig, 0), ann);
+		cr_expect_str_eq(rig_data(rig, 1), bob);
+		cr_expect_str_eq(rig_data(rig, 2), "[]");
+		cr_expect_str_eq(rig_data(rig, 3), tally_status_code(limit.status));
+		rig_free(rig);
+	}
 }
 
 static tally_status
