@@ -17,8 +17,15 @@ static const char pg_what[] = "days are not closed, and are read from logs: CALL
 static const char ch_sql[] =
     "SELECT abs(toInt64((SELECT count() FROM logs WHERE datetime < today()))"
     " - toInt64((SELECT sum(n) FROM logs_daily WHERE date < today()))) AS n";
-static const char ch_what[] =
-    "rows are in logs or in logs_daily alone: truncate the rollups and add them again";
+static const char ch_what[] = "rows are in logs or in logs_daily alone: add the rollups again";
+
+/* Comments may come between the two counts. */
+static const char ch_comments_sql[] =
+    "SELECT abs(toInt64((SELECT count() FROM logs WHERE event_type_id IN"
+    " (SELECT id FROM event_type WHERE name = 'comment')))"
+    " - toInt64((SELECT sum(n) FROM comments_by_post))) AS n";
+static const char ch_comments_what[] =
+    "comments are in logs or in comments_by_post alone: add the rollups again";
 
 /* How each kind is asked: for a number, of which more than most is too much. */
 static const struct look {
@@ -28,8 +35,9 @@ static const struct look {
 	int64_t most;
 	const char *what; /* behind the number */
 } looks[] = {
-	{ "postgres",   "rollup_state", pg_sql, 1, pg_what },
-	{ "clickhouse", "logs_daily",   ch_sql, 0, ch_what },
+	{ "postgres",   "rollup_state",     pg_sql,          1,    pg_what          },
+	{ "clickhouse", "logs_daily",       ch_sql,          0,    ch_what          },
+	{ "clickhouse", "comments_by_post", ch_comments_sql, 1000, ch_comments_what },
 };
 
 /* How a query ended. */

@@ -1,7 +1,6 @@
 -- Rollups of db2: what each day came to, kept by ClickHouse as rows come; deploy/datasets-rollup
--- reads them.  Stop what writes to logs while this runs; it may be run again.  Rows that are deleted
--- from logs later (a tally copy that mends a range) stay counted: truncate both tables then, and run
--- this again.
+-- reads them.  Stop what writes to logs while this runs; it may be run again, and counts anew: also
+-- when it broke off, or when rows were deleted from logs later (a tally copy that mends a range).
 
 -- What each user did on each day (UTC).  n is never 0: a row of nothing but zeros would be dropped.
 CREATE TABLE IF NOT EXISTS logs_daily (
@@ -34,16 +33,18 @@ SELECT user_id, object_id, count() AS n
   FROM logs WHERE event_type_id IN (SELECT id FROM event_type WHERE name = 'comment')
  GROUP BY user_id, object_id;
 
--- What was there before the views, once.
+-- What is there by now.
+TRUNCATE TABLE logs_daily;
+TRUNCATE TABLE comments_by_post;
+
 INSERT INTO logs_daily (user_id, date, n, logins, logouts, blog_actions)
 SELECT user_id, toDate32(toTimeZone(datetime, 'UTC')) AS date, count() AS n,
        countIf(event_type_id IN (SELECT id FROM event_type WHERE name = 'login')),
        countIf(event_type_id IN (SELECT id FROM event_type WHERE name = 'logout')),
        countIf(space_type_id IN (SELECT id FROM space_type WHERE name = 'blog'))
-  FROM logs WHERE (SELECT count() FROM logs_daily) = 0 GROUP BY user_id, date;
+  FROM logs GROUP BY user_id, date;
 
 INSERT INTO comments_by_post (user_id, object_id, n)
 SELECT user_id, object_id, count()
   FROM logs WHERE event_type_id IN (SELECT id FROM event_type WHERE name = 'comment')
-   AND (SELECT count() FROM comments_by_post) = 0
  GROUP BY user_id, object_id;

@@ -10,7 +10,7 @@
 CREATE TABLE IF NOT EXISTS rollup_state (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     closed_until date NOT NULL,   -- the first day that is not counted
-    last_id      bigint NOT NULL  -- of logs: every row up to here is counted
+    last_id      bigint NOT NULL  -- of logs: no row up to here is still to be counted
 );
 INSERT INTO rollup_state (closed_until, last_id) VALUES ('0001-01-01', -9223372036854775808)
     ON CONFLICT DO NOTHING;
@@ -37,9 +37,11 @@ CREATE OR REPLACE PROCEDURE close_days(upto date DEFAULT (now() AT TIME ZONE 'UT
 LANGUAGE plpgsql AS $$
 DECLARE
     state rollup_state;
+    seen bigint;
 BEGIN
     -- Waits for those who still write rows of a day that is over; then lets everybody go on.
     LOCK TABLE logs IN SHARE MODE;
+    SELECT max(id) INTO seen FROM logs;
     COMMIT;
     SELECT * INTO state FROM rollup_state FOR UPDATE;
     IF upto <= state.closed_until THEN
@@ -58,9 +60,11 @@ BEGIN
      WHERE l.id > state.last_id AND l.datetime >= state.closed_until AND l.datetime < upto
      GROUP BY 1, 2
         ON CONFLICT (user_id, object_id) DO UPDATE SET n = c.n + excluded.n;
+    -- Ids need not come in order: who writes now may have a lower one than who has written.  The days
+    -- say what is counted; last_id only spares reading all rows again, so it stays a million behind.
     UPDATE rollup_state
        SET closed_until = upto,
-           last_id = (SELECT coalesce(min(id) FILTER (WHERE datetime >= upto) - 1, max(id),
-                                      state.last_id)
-                        FROM logs WHERE id > state.last_id);
+           last_id = greatest(state.last_id + 1000000,
+                              (SELECT least(min(id) FILTER (WHERE datetime >= upto) - 1, seen)
+                                 FROM logs WHERE id > state.last_id)) - 1000000;
 END $$;
