@@ -79,11 +79,20 @@ base_of_file(const char *name)
 	return len > suffix && strcmp(name + len - suffix, FILE_SUFFIX) == 0 ? len - suffix : 0;
 }
 
+/* Kubernetes tells each pod of a Service named tally-kafka: TALLY_KAFKA_PORT_9092_TCP and others,
+ * which are no properties. */
+static bool
+is_property(const char *name)
+{
+	return begins_with(name, KAFKA_PREFIX) && !begins_with(name, KAFKA_PREFIX "PORT")
+	       && !begins_with(name, KAFKA_PREFIX "SERVICE_");
+}
+
 /* Whether a name, which is no X_FILE, is a setting. */
 static bool
 is_plain_known(const char *name)
 {
-	return find(name) || begins_with(name, SOURCE_PREFIX) || begins_with(name, KAFKA_PREFIX);
+	return find(name) || begins_with(name, SOURCE_PREFIX) || is_property(name);
 }
 
 bool

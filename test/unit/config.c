@@ -227,10 +227,13 @@ Test(config, refuses_an_unknown_flag_but_keeps_it_when_asked_to)
 Test(config, leaves_the_environments_other_names_alone)
 {
 	setenv("TALLY_PORT_8080_TCP_ADDR", "10.0.0.1", 1);
+	setenv("TALLY_KAFKA_PORT", "tcp://10.0.0.2:9092", 1);
+	setenv("TALLY_KAFKA_SERVICE_HOST", "10.0.0.2", 1);
 	setenv("TALLY_SECRETS_FILE", "/nonexistent", 1);
 	setenv("TALLYHO", "x", 1);
 	setenv("TALLY_DRAIN_MSX", "x", 1);
 	cr_expect_eq(LOAD(CONFIG_GATEWAY, kafka_flag), TALLY_OK, "%s", err.detail);
+	cr_expect_eq(config->n_properties, 0);
 }
 
 Test(config, names_the_line_of_a_file_that_is_wrong)
