@@ -204,8 +204,8 @@ const struct cli_command command_migrate = {
 	"DB is the name of a database as in dataset files: db1 is TALLY_SOURCE_DB1; jobs is the\n"
 	"job store, TALLY_JOBS.  The files are those of golang-migrate, NNNNNN_name.up.sql and\n"
 	".down.sql in TALLY_MIGRATIONS/DB, and so is the table schema_migrations.  Each file runs\n"
-	"in one transaction: a failed one leaves nothing behind.  The files of a\n"
-	"clickhouse:// URL are in DB-clickhouse; ClickHouse has no transactions, and a failed\n"
-	"file leaves the database marked dirty.\n",
+	"in one transaction: a failed one leaves nothing behind.  The others (VACUUM, CREATE\n"
+	"INDEX CONCURRENTLY, transactions of their own) leave the database marked dirty, and so\n"
+	"do those of a clickhouse:// URL, which are in DB-clickhouse: it has no transactions.\n",
 	run,
 };
